@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a step reported, counted: per CPU, after the set is unlocked. */
+#ifndef SYNWAVE_RECORD_H
+#define SYNWAVE_RECORD_H
+
+#include "synwave/hist.h"
+#include "synwave/tracker.h"
+
+#include "maps.h"
+#include "uapi.h"
+
+#define SERVICE_EVENTS \
+	(1ULL << SW_EV_SYN_NEW | 1ULL << SW_EV_SYNACK_NEW | 1ULL << SW_EV_COMPLETED | 1ULL << SW_EV_REFUSED)
+
+static __always_inline void service_add(struct sw_service *v, u64 events)
+{
+	v->syn += events >> SW_EV_SYN_NEW & 1;
+	v->synack += events >> SW_EV_SYNACK_NEW & 1;
+	v->completed += events >> SW_EV_COMPLETED & 1;
+	v->refused += events >> SW_EV_REFUSED & 1;
+}
+
+/* A place of its own gets only who answers: a scan of closed ports buys no memory. The SYN that was counted under
+ * "other" before the first answer moves along. */
+static __always_inline void record_service(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)
+{
+	struct sw_service_key key = {};
+	struct sw_service *v, fresh = {};
+	u32 side = s->server & 1;
+
+	__builtin_memcpy(key.addr, side ? p->key.addr[1] : p->key.addr[0], sizeof(key.addr));
+	key.port = side ? p->key.port[1] : p->key.port[0];
+	v = bpf_map_lookup_elem(&services, &key);
+	if (v) {
+		service_add(v, s->events);
+		return;
+	}
+	if (s->events & (1ULL << SW_EV_SYNACK_NEW)) {
+		service_add(&fresh, s->events);
+		fresh.syn = p->kind == SW_KIND_SYN_ACK && s->syn_seen;
+		long err = bpf_map_update_elem(&services, &key, &fresh, BPF_NOEXIST);
+		if (!err) {
+			st->other.syn -= fresh.syn;
+			return;
+		}
+		st->services_full++;
+	}
+	service_add(&st->other, s->events);
+}
+
+static __always_inline void record_latency(struct sw_hist *h, u64 ns)
+{
+	u32 i = sw_hist_index(ns);
+
+	if (i >= SW_HIST_BUCKETS)
+		return;
+	h->count++;
+	h->sum_ns += ns;
+	h->bucket[i]++;
+}
+
+static __always_inline void record(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)
+{
+	if (!s->events)
+		return;
+#pragma unroll
+	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
+		st->event[i] += s->events >> i & 1;
+	if (s->syn_synack_ns)
+		record_latency(&st->syn_synack, s->syn_synack_ns);
+	if (s->synack_ack_ns)
+		record_latency(&st->synack_ack, s->synack_ack_ns);
+	if (s->events & SERVICE_EVENTS)
+		record_service(s, p, st);
+}
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What lies in a map: read by the programs and by every later version of the tool.
+ * Any change of a size or a meaning here raises SW_LAYOUT. Padding is explicit, sizes are asserted. */
+#ifndef SYNWAVE_ABI_H
+#define SYNWAVE_ABI_H
+
+#include "tables.h"
+#include "types.h"
+
+#define SW_MAGIC  0x73796e77617665ULL /* "synwave" */
+#define SW_LAYOUT 1
+
+#define SW_WAYS 30 /* entries a set; 30 tags and one word fill a cache line */
+
+enum sw_role { SW_CLIENT, SW_SERVER };
+
+/* The two endpoints of a connection, in an order that both directions agree on (lower address, then port, first).
+ * Addresses: network order, IPv4 as IPv4-mapped IPv6 (RFC 4291 2.5.5.2). Ports: host order. */
+struct sw_key {
+	u32 addr[2][4];
+	u16 port[2];
+};
+_Static_assert(sizeof(struct sw_key) == 36, "sw_key");
+
+#define SW_WSCALE_NONE 0xff
+/* sw_end.flags */
+#define SW_E_OFFER   0x01 /* its SYN or SYN-ACK was seen: isn, window and options are what it offered */
+#define SW_E_ISN     0x02 /* isn is known (offered, or inferred from the other end's ACK) */
+#define SW_E_MSS     0x04
+#define SW_E_SACK    0x08
+#define SW_E_TS      0x10
+#define SW_E_FIN     0x20 /* sent a FIN; nxt is the sequence number after it */
+#define SW_E_SEEN    0x40 /* a segment of it was seen */
+#define SW_E_ACKED   0x80 /* the FIN was acknowledged */
+
+/* One end of a connection. Sequence numbers, window (unscaled), mss (bytes): host order. */
+struct sw_end {
+	u32 isn;
+	u32 nxt; /* sequence number after the last one known to be sent: kept while the handshake lasts, and by a FIN */
+	u16 window;
+	u16 mss;
+	u8 state; /* enum sw_state */
+	u8 wscale;
+	u8 flags; /* SW_E_* */
+	u8 rexmits; /* retransmissions of its SYN or SYN-ACK, saturating */
+};
+_Static_assert(sizeof(struct sw_end) == 16, "sw_end");
+
+/* sw_conn.flags */
+#define SW_C_CLIENT_HI     0x00001 /* the client is endpoint 1 of the key */
+#define SW_C_ORIGIN        0x00006 /* how it was met: SW_ORIGIN_* << 1 */
+#define SW_C_V6            0x00008
+#define SW_C_SIMOPEN       0x00010 /* SYNs crossed */
+#define SW_C_SIMCLOSE      0x00020 /* FINs crossed */
+#define SW_C_CLOSED_FIRST  0x00040 /* there was a first FIN ... */
+#define SW_C_FIRST_SERVER  0x00080 /* ... and the server sent it */
+#define SW_C_RESET         0x00100 /* a RST counted ... */
+#define SW_C_RESET_SERVER  0x00200 /* ... and the server sent it */
+#define SW_C_HS_OPEN       0x00400 /* its handshake is in progress in the books */
+#define SW_C_TD_OPEN       0x00800 /* its teardown is in progress in the books */
+#define SW_C_HS_DONE       0x01000 /* the handshake completed */
+#define SW_C_PROVISIONAL   0x02000 /* the RST could not be judged: what follows may contradict it */
+#define SW_C_RIVAL         0x04000 /* a SYN with a new ISN waits for its answer ... */
+#define SW_C_RIVAL_SERVER  0x08000 /* ... and the server sent it */
+#define SW_C_INFERRED      0x10000 /* the SYN-ACK was inferred, not seen */
+#define SW_C_CLIENT_LOCAL  0x20000
+#define SW_C_SERVER_LOCAL  0x40000
+#define SW_C_THREE_WAY     0x80000 /* the second FIN acknowledged the first */
+#define SW_C_SAVED_HS      0x100000 /* before the provisional RST: the handshake was in progress */
+#define SW_C_SAVED_TD      0x200000 /* before the provisional RST: the teardown was in progress */
+
+#define SW_ORIGIN_SYN       0
+#define SW_ORIGIN_SYN_ACK   1
+#define SW_ORIGIN_MIDSTREAM 2
+#define SW_ORIGIN(flags)    (((flags)&SW_C_ORIGIN) >> 1)
+
+/* One connection. Times: nanoseconds of the clock that runs the table (monotonic when attached), 0 = not seen. */
+struct sw_conn {
+	struct sw_key key;
+	u32 flags; /* SW_C_* */
+	struct sw_end end[2]; /* enum sw_role */
+	u64 first_ns;
+	u64 changed_ns;
+	u64 synack_ns; /* first SYN-ACK */
+	u64 ack_ns; /* the ACK that completed the handshake */
+	u64 rival_ns; /* SYN with a new ISN: its time ... */
+	struct sw_end rival; /* ... and its offer */
+	u32 rst_seq; /* of the provisional RST */
+	u16 place[2]; /* where the first SYN and the first SYN-ACK were seen: a copy seen elsewhere is no retransmission */
+	u16 rival_place;
+	u8 saved[2]; /* states before the provisional RST */
+	u8 visits; /* of the slow path while only one direction was seen, saturating */
+	u8 pad[3];
+};
+_Static_assert(sizeof(struct sw_conn) == 144, "sw_conn");
+
+/* Deadlines count units of 2^SW_TICK ns (16.8 ms), modulo 2^32. */
+#define SW_TICK 24
+
+/* A set of connections and the books of all that ever lived in it; everything behind one lock.
+ * Bitmaps have a bit a way. */
+struct sw_set {
+	struct bpf_spin_lock lock;
+	u32 used;
+	u32 kept; /* completed handshakes and two-sided mid-stream connections: a half-open one never replaces these */
+	u32 closed; /* both ends CLOSED: shown until the deadline, replaceable at any time */
+	u32 hand; /* next way to reclaim or to replace */
+	u32 deadline[SW_WAYS];
+	u32 pad;
+	u64 book[SW_BOOK_COUNT];
+	struct sw_conn conn[SW_WAYS];
+};
+_Static_assert(sizeof(struct sw_set) == 144 + 8 * SW_BOOK_COUNT + SW_WAYS * sizeof(struct sw_conn), "sw_set");
+
+/* What a data segment touches: a cache line a set. tag: 0 = free, else a fingerprint of 15 bits, SW_WAITING on top
+ * when the connection waits for a segment. active: ways touched since their deadline was set. */
+#define SW_WAITING 0x8000
+struct sw_tags {
+	u16 tag[SW_WAYS];
+	u32 active;
+};
+_Static_assert(sizeof(struct sw_tags) == 64, "sw_tags");
+
+/* Choices made at attach, frozen into the programs. */
+struct sw_conf {
+	u64 hash_key[10];
+	u64 timeout[SW_TIMEOUT_COUNT]; /* ns, enum sw_timeout */
+	u32 sets;
+	u32 kept_ways; /* entries a set that hold completed connections ... */
+	u32 half_ways; /* ... and that half-open ones may take; they may overlap */
+	u32 one_way; /* only ingress is seen: what the visible half proves is all there is */
+};
+
+/* The instance: written at attach, checked by every command. */
+struct sw_meta {
+	u64 magic;
+	u32 layout;
+	u32 conn_size;
+	u32 flows; /* as asked for */
+	u32 half_open;
+	u64 created_ns; /* CLOCK_REALTIME */
+	struct sw_conf conf;
+	char version[32];
+};
+
+/* Histogram of latencies: 8 buckets an octave from 1024 ns on, the last one open: 26 octaves to 68 s. */
+#define SW_HIST_SHIFT   10
+#define SW_HIST_OCTAVES 26
+#define SW_HIST_BUCKETS (SW_HIST_OCTAVES * 8 + 2)
+struct sw_hist {
+	u64 count;
+	u64 sum_ns;
+	u64 bucket[SW_HIST_BUCKETS]; /* [0]: below 1024 ns; the last: above the range */
+};
+
+/* Per service (listening address and port). SYNs are counted wherever the SYN was seen. */
+struct sw_service_key {
+	u32 addr[4]; /* as in sw_key */
+	u16 port;
+	u16 pad;
+};
+struct sw_service {
+	u64 syn;
+	u64 synack;
+	u64 completed;
+	u64 refused;
+};
+#define SW_SERVICES 1024
+
+struct sw_stats {
+	u64 kind[SW_KIND_COUNT];
+	u64 ignored[SW_REASON_COUNT];
+	u64 event[SW_EVENT_COUNT];
+	struct sw_hist syn_synack;
+	struct sw_hist synack_ack;
+	struct sw_service other; /* services without a place of their own */
+	u64 services_full;
+};
+
+/* An interface of the instance: network namespace and index are the key, the rest is for people and for detach. */
+struct sw_iface_key {
+	u64 netns; /* inode of the network namespace */
+	u32 ifindex;
+	u32 pad;
+};
+struct sw_iface {
+	char name[16];
+	u32 ingress; /* enum sw_hook */
+	u32 egress;
+	u32 ingress_id; /* program id; of the TCX link, its link id */
+	u32 egress_id;
+	u32 chained; /* attached through libxdp's dispatcher */
+	u32 ready; /* 0 while an attach is under way */
+	u64 since_ns; /* CLOCK_REALTIME */
+};
+#define SW_IFACES 256
+
+enum sw_hook { SW_HOOK_NONE, SW_HOOK_XDP_NATIVE, SW_HOOK_XDP_GENERIC, SW_HOOK_TCX, SW_HOOK_CLSACT, SW_HOOK_COUNT };
+
+#endif

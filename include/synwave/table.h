@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The table: sets of 30 ways, one lock a set, two classes in a set.
+ *
+ * A connection starts in the half-open class and is promoted where it lies when its handshake completes; so a flood of
+ * SYNs competes with itself alone. What is evicted, and why, is decided here and counted. Nothing runs in the
+ * background: age is judged when somebody looks. All of it is plain memory, called with the set locked. */
+#ifndef SYNWAVE_TABLE_H
+#define SYNWAVE_TABLE_H
+
+#include "tracker.h"
+
+#define SW_ALL_WAYS  ((1u << SW_WAYS) - 1)
+#define SW_HALF_MIN  2 /* ways that completed connections never take */
+#define SW_PATIENCE  16 /* segments of one direction, before we stop waiting for the other */
+
+/* Keyed multilinear hashing (strongly universal): who does not know the key cannot aim at a set. */
+SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *key)
+{
+	u32 word[9];
+	u64 sum = conf->hash_key[9];
+
+	__builtin_memcpy(word, key, sizeof(word));
+#pragma unroll
+	for (int i = 0; i < 9; i++)
+		sum += conf->hash_key[i] * word[i];
+	return sum >> 32;
+}
+
+SW_INLINE u32 sw_set_of(u32 hash, u32 sets)
+{
+	return ((u64)hash * sets) >> 32;
+}
+
+/* 15 bits that are never 0: 0 is a free way. */
+SW_INLINE u16 sw_tag_of(u32 hash)
+{
+	u16 tag = hash & (SW_WAITING - 1);
+
+	return tag ? tag : 1;
+}
+
+/* BPF has neither instruction. The index of the lowest bit of m (not 0), by de Bruijn; and the number of bits. */
+SW_TABLE u8 sw_debruijn[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
+			       31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
+
+SW_INLINE u32 sw_lowest(u32 m)
+{
+	u32 at = sw_debruijn[((m & -m) * 0x077cb531u) >> 27];
+
+	SW_OPAQUE(at);
+	return at;
+}
+
+SW_INLINE u32 sw_bits(u32 m)
+{
+	m -= m >> 1 & 0x55555555;
+	m = (m & 0x33333333) + (m >> 2 & 0x33333333);
+	return ((m + (m >> 4)) & 0x0f0f0f0f) * 0x01010101u >> 24;
+}
+
+#define SW_LANES 0x0001000100010001ULL
+
+/* Bit 15, 31, 47, 63 -> bit 0..3. */
+SW_INLINE u32 sw_gather(u64 m)
+{
+	return (((m >> 15) * 0x0001000200040008ULL) >> 48) & 15;
+}
+
+/* Ways whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment. */
+SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 *waiting)
+{
+	const u64 *word = (const u64 *)t;
+	u64 rep = tag * SW_LANES, low = 0x7fff * SW_LANES;
+	u32 any = 0, wait = 0;
+
+#pragma unroll
+	for (int i = 0; i < 8; i++) {
+		u64 w = word[i];
+		u64 hit = ~(((w ^ rep) & low) + low) & ~low;
+		any |= sw_gather(hit) << (4 * i);
+		wait |= sw_gather(hit & w) << (4 * i);
+	}
+	*waiting = wait & SW_ALL_WAYS;
+	return any & SW_ALL_WAYS;
+}
+
+/* The fast way out: a plain segment of a connection that waits for none. Touches one line of the small table. */
+SW_INLINE bool sw_quiet(struct sw_tags *t, u16 tag, const struct sw_packet *p)
+{
+	u32 waiting, any;
+
+	if (p->kind != SW_KIND_ACK && p->kind != SW_KIND_DATA)
+		return false;
+	any = sw_match(t, tag, &waiting);
+	if (waiting || !any)
+		return false;
+	if (any & ~t->active)
+		__sync_fetch_and_or(&t->active, any);
+	return true;
+}
+
+SW_INLINE bool sw_same_key(const struct sw_key *a, const struct sw_key *b)
+{
+	u32 diff = 0, x[9], y[9];
+
+	__builtin_memcpy(x, a, sizeof(x));
+	__builtin_memcpy(y, b, sizeof(y));
+#pragma unroll
+	for (int i = 0; i < 9; i++)
+		diff |= x[i] ^ y[i];
+	return !diff;
+}
+
+/* The way of the connection, or SW_WAYS. Tags let in one stranger in 1100. */
+SW_INLINE u32 sw_find(const struct sw_tags *t, const struct sw_set *set, u16 tag, const struct sw_key *key)
+{
+	u32 waiting, m = sw_match(t, tag, &waiting);
+
+	for (int i = 0; i < 4 && m; i++) {
+		u32 way = sw_lowest(m);
+		if (way < SW_WAYS && sw_same_key(&set->conn[way].key, key))
+			return way;
+		m &= m - 1;
+	}
+	return SW_WAYS;
+}
+
+SW_INLINE bool sw_two_sided(const struct sw_conn *c)
+{
+	return c->end[0].flags & c->end[1].flags & SW_E_SEEN;
+}
+
+/* Which timeout governs: the later phase of the two ends. */
+SW_TABLE u8 sw_phase[16] = {
+	[SW_LISTEN] = SW_T_SYN_SENT,	   [SW_SYN_SENT] = SW_T_SYN_SENT,   [SW_SYN_RCVD] = SW_T_SYN_RCVD,
+	[SW_ESTABLISHED] = SW_T_ESTABLISHED, [SW_FIN_WAIT_1] = SW_T_FIN_WAIT, [SW_FIN_WAIT_2] = SW_T_CLOSE_WAIT,
+	[SW_CLOSE_WAIT] = SW_T_CLOSE_WAIT,   [SW_CLOSING] = SW_T_FIN_WAIT,    [SW_LAST_ACK] = SW_T_LAST_ACK,
+	[SW_TIME_WAIT] = SW_T_TIME_WAIT,     [SW_CLOSED] = SW_T_CLOSED,
+};
+
+SW_INLINE enum sw_timeout sw_timeout_of(const struct sw_conn *c)
+{
+	u8 a = sw_phase[c->end[0].state & 15], b = sw_phase[c->end[1].state & 15];
+	u8 row = a > b ? a : b;
+
+	return row == SW_T_ESTABLISHED && !sw_two_sided(c) ? SW_T_ONE_SIDED : row;
+}
+
+/* In these phases plain segments keep a connection alive; the small table remembers that there were some. */
+#define SW_RENEWABLE (1u << SW_T_ESTABLISHED | 1u << SW_T_CLOSE_WAIT | 1u << SW_T_ONE_SIDED)
+
+/* Its time is over. `active`: the word of the small table; `tick`: now, in units of 2^SW_TICK ns. */
+SW_INLINE bool sw_expired(const struct sw_set *set, u32 way, u32 active, u32 tick)
+{
+	if ((s32)(tick - set->deadline[way]) < 0)
+		return false;
+	return !(active >> way & 1 && (1u << sw_timeout_of(&set->conn[way]) & SW_RENEWABLE));
+}
+
+SW_INLINE u32 sw_tick(u64 ns)
+{
+	return ns >> SW_TICK;
+}
+
+SW_INLINE void sw_set_deadline(struct sw_tags *t, struct sw_set *set, u32 way, u64 now,
+			       const volatile struct sw_conf *conf)
+{
+	struct sw_conn *c = &set->conn[way];
+	enum sw_timeout row = sw_timeout_of(c);
+	bool since_synack = row == SW_T_SYN_RCVD && c->synack_ns && !(c->flags & SW_C_HS_DONE);
+
+	set->deadline[way] = sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & 15]) + 1;
+	if (t->active >> way & 1)
+		__sync_fetch_and_and(&t->active, ~(1u << way));
+}
+
+/* Takes a connection out of the table; its open accounts are settled under the names given. */
+SW_INLINE void sw_drop(struct sw_tags *t, struct sw_set *set, u32 way, struct sw_step *s, bool expired)
+{
+	struct sw_conn *c = &set->conn[way];
+	u32 bit = 1u << way;
+
+	if (expired)
+		sw_event(s, SW_EV_FREED_EXPIRED);
+	else if (set->closed & bit)
+		sw_event(s, SW_EV_FREED_CLOSED);
+	else
+		sw_event(s, c->flags & SW_C_HS_DONE ? SW_EV_EVICT_ONE_SIDED : SW_EV_EVICT_HALF_OPEN);
+	sw_settle(c, s, expired ? SW_HS_TIMED_OUT : SW_HS_EVICTED, expired ? SW_TD_TIMED_OUT : SW_TD_EVICTED);
+	s->dropped |= bit;
+	set->used &= ~bit;
+	set->kept &= ~bit;
+	set->closed &= ~bit;
+	t->tag[way] = 0;
+}
+
+/* Each insert looks at one way more: what expired goes, what was active gets its time anew (second chance). */
+SW_INLINE void sw_reclaim_one(struct sw_tags *t, struct sw_set *set, u64 now, const volatile struct sw_conf *conf,
+			      struct sw_step *s)
+{
+	u32 way = set->hand;
+
+	if (way >= SW_WAYS)
+		way = 0;
+	set->hand = way + 1;
+	if (!(set->used >> way & 1) || (s32)(sw_tick(now) - set->deadline[way]) < 0)
+		return;
+	if (sw_expired(set, way, t->active, sw_tick(now)))
+		sw_drop(t, set, way, s, true);
+	else
+		sw_set_deadline(t, set, way, now, conf);
+}
+
+SW_INLINE u32 sw_expired_ways(const struct sw_set *set, u32 among, u32 active, u32 tick)
+{
+	u32 old = 0;
+
+#pragma unroll
+	for (u32 i = 0; i < SW_WAYS; i++)
+		old |= (~(tick - set->deadline[i]) >> 31) << i; /* no branch: 30 of them would cost the verifier dear */
+	/* of the active ones nobody knows here; they get their second chance from the hand */
+	return old & among & ~active;
+}
+
+/* The first of `m` (not 0) at or after `hand`: the oldest come first, the whole round is fair. */
+SW_INLINE u32 sw_next_of(u32 m, u32 hand)
+{
+	u32 later = hand < 32 ? m & ~((1u << (hand & 31)) - 1) : 0;
+
+	return sw_lowest(later ? later : m);
+}
+
+/* A way for a newcomer, always found: free, else expired, else closed, else the next of the half-open class. */
+SW_INLINE u32 sw_place(struct sw_tags *t, struct sw_set *set, u64 now, const volatile struct sw_conf *conf,
+		       struct sw_step *s)
+{
+	sw_reclaim_one(t, set, now, conf, s);
+
+	u32 half = set->used & ~set->kept, among = set->used, free = ~set->used & SW_ALL_WAYS;
+	bool full = sw_bits(half) >= conf->half_ways;
+
+	if (free && !full)
+		return sw_lowest(free);
+	if (full)
+		among = half;
+	u32 old = sw_expired_ways(set, among, t->active, sw_tick(now));
+	u32 from = old ? old : (set->closed & among) ? (set->closed & among) : half;
+	u32 way = sw_next_of(from, set->hand);
+	if (way >= SW_WAYS)
+		return 0; /* cannot be: the classes leave SW_HALF_MIN ways; the verifier wants to hear it */
+	sw_drop(t, set, way, s, old);
+	return way;
+}
+
+/* Segments that a connection is not waiting for take the fast way out. */
+#define SW_AT_REST \
+	(1u << SW_ESTABLISHED | 1u << SW_FIN_WAIT_2 | 1u << SW_CLOSE_WAIT | 1u << SW_TIME_WAIT | 1u << SW_CLOSED)
+
+SW_INLINE bool sw_waits(const struct sw_conn *c, u32 one_way)
+{
+	if (!SW_IN(c->end[0].state, SW_AT_REST) || !SW_IN(c->end[1].state, SW_AT_REST))
+		return true;
+	if (c->flags & SW_C_PROVISIONAL)
+		return true;
+	return !one_way && !sw_two_sided(c) && c->visits < SW_PATIENCE && !sw_closed(c);
+}
+
+/* After a step: class, deadline and tag follow the state. */
+SW_INLINE void sw_file(struct sw_tags *t, struct sw_set *set, u32 way, u16 tag, u64 now,
+		       const volatile struct sw_conf *conf, struct sw_step *s)
+{
+	struct sw_conn *c = &set->conn[way];
+	u32 bit = 1u << way;
+
+	if (!sw_two_sided(c))
+		sw_count8(&c->visits);
+	if (!(set->kept & bit) && (c->flags & SW_C_HS_DONE) && (conf->one_way || sw_two_sided(c))) {
+		if (sw_bits(set->kept) < conf->kept_ways)
+			set->kept |= bit;
+		else if (s->events & (1ULL << SW_EV_COMPLETED))
+			sw_event(s, SW_EV_UNPROTECTED);
+	}
+	if (sw_closed(c) && !(c->flags & SW_C_PROVISIONAL))
+		set->closed |= bit;
+	else
+		set->closed &= ~bit;
+	set->used |= bit;
+	if (s->renew || (1u << sw_timeout_of(c) & SW_RENEWABLE))
+		sw_set_deadline(t, set, way, now, conf);
+	t->tag[way] = sw_waits(c, conf->one_way) ? tag | SW_WAITING : tag;
+}
+
+/* Is this the first segment of a new connection on the addresses and ports of an old one? */
+SW_INLINE bool sw_starts_anew(const struct sw_conn *c, const struct sw_packet *p, u32 from)
+{
+	const struct sw_end *x = &c->end[from & 1];
+	bool same = (x->flags & SW_E_ISN) && x->isn == p->seq;
+
+	if (p->kind == SW_KIND_SYN) {
+		if (sw_finished(c))
+			return !same || (c->flags & SW_C_RESET);
+		return from == SW_CLIENT && c->end[SW_SERVER].state == SW_LISTEN && !same;
+	}
+	return p->kind == SW_KIND_SYN_ACK && sw_finished(c) && !same && !(c->flags & SW_C_RESET);
+}
+
+SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
+			  const volatile struct sw_conf *conf, struct sw_step *s)
+{
+	u32 way = sw_find(t, set, tag, &p->key), from = 0;
+	bool fresh = way >= SW_WAYS;
+
+	s->way = SW_WAYS;
+	if (!fresh && sw_expired(set, way, t->active, sw_tick(now))) {
+		sw_drop(t, set, way, s, true);
+		fresh = true;
+	}
+	if (fresh) {
+		if (p->kind == SW_KIND_RST) {
+			sw_event(s, SW_EV_RST_UNKNOWN);
+			return;
+		}
+		if (way >= SW_WAYS)
+			way = sw_place(t, set, now, conf, s);
+		if (way >= SW_WAYS)
+			return;
+	}
+	struct sw_conn *c = &set->conn[way];
+	s->way = way;
+	if (!fresh) {
+		from = p->from == !!(c->flags & SW_C_CLIENT_HI) ? SW_CLIENT : SW_SERVER;
+		if (sw_starts_anew(c, p, from)) {
+			sw_settle(c, s, SW_HS_TIMED_OUT, SW_TD_TIMED_OUT);
+			s->dropped |= 1u << way;
+			set->kept &= ~(1u << way);
+			fresh = true;
+		}
+	}
+	if (fresh) {
+		s->renew = 1;
+		if (p->kind == SW_KIND_SYN)
+			sw_begin_syn(c, p, now, s);
+		else if (p->kind == SW_KIND_SYN_ACK)
+			sw_begin_synack(c, p, now, s);
+		else
+			sw_begin_midstream(c, p, now, s);
+		from = p->from == !!(c->flags & SW_C_CLIENT_HI) ? SW_CLIENT : SW_SERVER;
+		sw_seen(c, p, from);
+	}
+	if (!fresh || p->kind == SW_KIND_FIN)
+		sw_track(c, p, from, now, conf->timeout[SW_T_INFER], s);
+	s->server = c->flags & SW_C_CLIENT_HI ? 0 : 1;
+	s->syn_seen = SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
+	sw_file(t, set, way, tag, now, conf, s);
+}
+
+/* One segment against its set. `tag` without SW_WAITING. */
+SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
+			     const volatile struct sw_conf *conf, struct sw_step *s)
+{
+	sw_segment(t, set, tag, p, now, conf, s);
+#pragma unroll
+	for (u32 i = 0; i < SW_BOOK_COUNT; i++)
+		set->book[i] += s->book[i];
+}
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A command: one row of the table in main.c, one file cmd_<name>.c. */
+#ifndef SYNWAVE_CMD_H
+#define SYNWAVE_CMD_H
+
+#include <stdbool.h>
+
+enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+
+struct global {
+	const char *pin; /* --pin, else $SYNWAVE_PIN, else /sys/fs/bpf/synwave */
+	bool json, quiet, verbose;
+};
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv, const struct global *g); /* argv[0] is the command's name */
+	const char *usage; /* the line after "synwave " */
+	const char *summary; /* one line for --help */
+	const char *help; /* options and notes, printed by `synwave NAME --help` */
+};
+
+extern const struct command cmd_attach, cmd_detach, cmd_status, cmd_stats, cmd_flows, cmd_replay;
+
+/* "synwave: NAME: ..." on standard error, one line; returns the exit code. */
+int cmd_fail(const char *format, ...) __attribute__((format(printf, 1, 2))); /* EXIT_FAILED */
+int cmd_usage(const struct command *c, const char *format, ...) __attribute__((format(printf, 2, 3))); /* EXIT_USAGE */
+void cmd_note(const struct global *g, const char *format, ...) __attribute__((format(printf, 2, 3))); /* unless -q */
+
+/* Whole string as a number in [min, max]; false otherwise. */
+bool cmd_number(const char *text, unsigned long long min, unsigned long long max, unsigned long long *value);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The only door to the kernel's maps: an instance, opened by its pin directory. Below the commands nothing prints:
+ * functions return 0 or -errno and leave one line in `why` (what, on which object, why, what to do). */
+#ifndef SYNWAVE_STORE_H
+#define SYNWAVE_STORE_H
+
+#include "synwave/abi.h"
+
+#define WHY_SIZE 512
+
+/* X(field, map name): every map is pinned as <pin directory>/<name> */
+#define STORE_MAPS(X) \
+	X(tags, "tags") \
+	X(sets, "sets") \
+	X(meta, "meta") \
+	X(stats, "stats") \
+	X(services, "services") \
+	X(ifaces, "ifaces")
+
+struct store {
+	char dir[256];
+	char why[WHY_SIZE];
+	struct {
+#define FIELD_(field, name) int field;
+		STORE_MAPS(FIELD_)
+#undef FIELD_
+	} fd;
+	struct sw_meta info; /* as read from the map */
+	u64 epoch_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC, measured at open */
+};
+
+/* Puts a line into s->why; returns `err` (negative errno), so that callers can `return store_fail(...)`. */
+int store_fail(struct store *s, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Opens the pinned maps and checks magic, layout and sizes. -ENOENT: nothing is attached there. */
+int store_open(struct store *s, const char *dir);
+void store_close(struct store *s);
+
+u64 store_now(void); /* the clock of the table: CLOCK_MONOTONIC, ns */
+
+/* Calls `each` for every set, each set read under its lock (so its books and entries agree); stops when `each`
+ * returns non-zero. Memory: a batch, whatever the size of the table. */
+typedef int store_each_set(void *ctx, const struct sw_set *set, const struct sw_tags *tags);
+int store_walk(struct store *s, store_each_set *each, void *ctx);
+
+/* Sums over all CPUs. */
+int store_stats(struct store *s, struct sw_stats *sum);
+typedef int store_each_service(void *ctx, const struct sw_service_key *key, const struct sw_service *sum);
+int store_services(struct store *s, store_each_service *each, void *ctx);
+typedef int store_each_iface(void *ctx, const struct sw_iface_key *key, const struct sw_iface *iface);
+int store_ifaces(struct store *s, store_each_iface *each, void *ctx);
+
+#endif

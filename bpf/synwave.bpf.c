@@ -84,7 +84,7 @@ int synwave_xdp(struct xdp_md *ctx)
 	why = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
 	u32 size = w->packet.options_size & 63;
 	if (why == SW_OK && size && !bpf_xdp_load_bytes(ctx, w->packet.options_at, w->options, size))
-		sw_parse_options(w->options, size, &w->packet);
+		sw_parse_options(w->options, &w->packet);
 	observe(why, w);
 	return XDP_PASS;
 }
@@ -106,7 +106,7 @@ static __always_inline void observe_skb(struct __sk_buff *skb, struct sight *s)
 	}
 	u32 size = w->packet.options_size & 63;
 	if (why == SW_OK && size && !bpf_skb_load_bytes(skb, w->packet.options_at, w->options, size))
-		sw_parse_options(w->options, size, &w->packet);
+		sw_parse_options(w->options, &w->packet);
 	observe(why, w);
 }
 

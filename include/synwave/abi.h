@@ -90,7 +90,8 @@ struct sw_conn {
 	u16 rival_place;
 	u8 saved[2]; /* states before the provisional RST */
 	u8 visits; /* of the slow path while only one direction was seen, saturating */
-	u8 pad[3];
+	u8 doubts; /* segments of the provisional RST's sender, after it, that may be older than it */
+	u8 pad[2];
 };
 _Static_assert(sizeof(struct sw_conn) == 144, "sw_conn");
 

@@ -6,6 +6,14 @@
 
 #include "abi.h"
 
+/* What comes next. Distinct types, so that an ethertype is never taken for a protocol number. */
+struct sw_ethertype {
+	u16 v;
+};
+struct sw_ipproto {
+	u8 v;
+};
+
 /* A TCP segment as the tracker wants it; host order unless the key says otherwise. */
 struct sw_packet {
 	struct sw_key key;
@@ -23,7 +31,10 @@ struct sw_packet {
 	u16 place; /* set by the caller: where it was seen (interface and direction) */
 	u8 local; /* set by the caller: this host sent it */
 	u8 options_size; /* of a SYN or SYN-ACK: bytes of options ... */
-	u16 options_at; /* ... and where in the frame */
+	u16 options_at; /* ... and where in the frame (on the way there: the parser's position) */
+	u8 options_done; /* bytes of options that were walked */
+	struct sw_ipproto next; /* IPv6, on the way: the header that follows */
+	u8 pad[2];
 };
 
 #define SW_OPTIONS_ROOM 68 /* 40 bytes at most; the rest lets a masked index read a whole option */
@@ -34,14 +45,6 @@ struct sw_packet {
 #define SW_TCP_PSH 0x08
 #define SW_TCP_ACK 0x10
 #define SW_TCP_URG 0x20
-
-/* What comes next. Distinct types, so that an ethertype is never taken for a protocol number. */
-struct sw_ethertype {
-	u16 v;
-};
-struct sw_ipproto {
-	u8 v;
-};
 
 struct sw_cursor {
 	u8 *start;
@@ -104,14 +107,15 @@ struct sw_wire_tcp {
 		h_; \
 	})
 
-/* All ways to a header meet here: the difference of two packet pointers is a number the verifier knows nothing of, so
- * what follows is verified once and not once for each chain of tags and extension headers. */
-SW_INLINE void sw_meet(struct sw_cursor *c)
+/* All ways to a header meet here, in memory: the verifier knows nothing of a number that it finds in a map, so what
+ * follows is verified once, and not once for each chain of tags and extension headers. */
+SW_INLINE void sw_meet(struct sw_cursor *c, struct sw_packet *p)
 {
-	u64 at = (u64)(c->pos - c->start);
-
-	SW_OPAQUE(at);
-	c->pos = c->start + (at & 0x3fff); /* more than 4 tags and 8 extension headers of 1 KB */
+	p->options_at = c->pos - c->start;
+	p->len = c->left;
+	SW_STAGE();
+	c->pos = c->start + (p->options_at & 0x3fff); /* more than 4 tags and 8 extension headers of 1 KB */
+	c->left = p->len;
 }
 
 SW_INLINE u32 sw_wire32(const __be16 *half)
@@ -130,7 +134,7 @@ SW_INLINE enum sw_reason sw_parse_eth(struct sw_cursor *c, struct sw_ethertype *
 	if (!eth)
 		return SW_TRUNCATED;
 	next->v = bpf_ntohs(eth->type);
-#pragma unroll
+SW_UNROLL
 	for (int i = 0; i < SW_MAX_TAGS; i++) {
 		if (next->v != 0x8100 && next->v != 0x88a8)
 			return SW_OK;
@@ -148,7 +152,7 @@ SW_INLINE void sw_copy_addr(u32 to[4], const u8 *from)
 	__builtin_memcpy(to, from, 16);
 }
 
-SW_INLINE enum sw_reason sw_parse_ip4(struct sw_cursor *c, u32 addr[2][4], struct sw_ipproto *next)
+SW_INLINE enum sw_reason sw_parse_ip4(struct sw_cursor *c, u32 addr[2][4])
 {
 	u8 *base = c->pos;
 	u32 frame = c->left;
@@ -165,7 +169,6 @@ SW_INLINE enum sw_reason sw_parse_ip4(struct sw_cursor *c, u32 addr[2][4], struc
 		return SW_NOT_TCP;
 	if (ip->frag & bpf_htons(0x1fff))
 		return SW_FRAGMENT;
-	next->v = ip->protocol;
 	addr[0][0] = addr[0][1] = addr[1][0] = addr[1][1] = 0;
 	addr[0][2] = addr[1][2] = bpf_htonl(0xffff);
 	__builtin_memcpy(&addr[0][3], &ip->addr[0], 4);
@@ -216,7 +219,7 @@ SW_INLINE enum sw_reason sw_parse_ext(struct sw_cursor *c, struct sw_ipproto *ne
 	return SW_OK;
 }
 
-SW_INLINE enum sw_reason sw_parse_ip6(struct sw_cursor *c, u32 addr[2][4], struct sw_ipproto *next)
+SW_INLINE enum sw_reason sw_parse_ip6(struct sw_cursor *c, u32 addr[2][4], struct sw_packet *p)
 {
 	struct sw_wire_ip6 *ip = SW_TAKE(c, struct sw_wire_ip6);
 
@@ -228,20 +231,20 @@ SW_INLINE enum sw_reason sw_parse_ip6(struct sw_cursor *c, u32 addr[2][4], struc
 	if (payload > c->left)
 		return SW_BAD_IP;
 	c->left = payload;
-	next->v = ip->next;
+	p->next.v = ip->next;
 	sw_copy_addr(addr[0], ip->saddr);
 	sw_copy_addr(addr[1], ip->daddr);
 	bool more = true;
-#pragma unroll
+SW_UNROLL
 	for (int i = 0; i < SW_MAX_EXT; i++) {
-		sw_meet(c);
-		enum sw_reason why = sw_parse_ext(c, next, &more);
+		sw_meet(c, p);
+		enum sw_reason why = sw_parse_ext(c, &p->next, &more);
 		if (why)
 			return why;
 		if (!more)
 			break;
 	}
-	if (next->v != 6)
+	if (p->next.v != 6)
 		return SW_BAD_IP6_EXT;
 	if (sw_is_mapped(addr[0]) || sw_is_mapped(addr[1]))
 		return SW_MAPPED;
@@ -250,12 +253,12 @@ SW_INLINE enum sw_reason sw_parse_ip6(struct sw_cursor *c, u32 addr[2][4], struc
 
 /* Options of a SYN or SYN-ACK (RFC 9293 3.2, 7323, 2018), copied out of the frame by the caller. A malformed list ends
  * the walk; what came before it stands, as in the kernel (tcp_parse_options). */
-SW_INLINE void sw_parse_options(const u8 list[SW_OPTIONS_ROOM], u32 size, struct sw_packet *p)
+SW_INLINE void sw_parse_options(const u8 list[SW_OPTIONS_ROOM], struct sw_packet *p)
 {
 	enum { END, NOP, MSS, WSCALE, SACK, TS = 8 };
-	u32 at = 0;
-
 	for (int i = 0; i < 40; i++) {
+		SW_STAGE();
+		u32 at = p->options_done, size = p->options_size;
 		if (at + 1 >= size) /* a lone last byte can only be END or NOP */
 			return;
 		const u8 *o = list + (at & 63);
@@ -275,7 +278,7 @@ SW_INLINE void sw_parse_options(const u8 list[SW_OPTIONS_ROOM], u32 size, struct
 		} else if (kind == TS && len == 10) {
 			p->options |= SW_E_TS;
 		}
-		at += len;
+		p->options_done = at + len;
 	}
 }
 
@@ -320,12 +323,13 @@ SW_INLINE enum sw_reason sw_parse_tcp(struct sw_cursor *c, u16 port[2], struct s
 	p->wscale = SW_WSCALE_NONE;
 	p->options_size = p->kind == SW_KIND_SYN || p->kind == SW_KIND_SYN_ACK ? size - sizeof(*tcp) : 0;
 	p->options_at = c->pos - c->start;
+	p->options_done = 0;
 	return SW_OK;
 }
 
 SW_INLINE bool sw_addr_less(const u32 a[4], const u32 b[4])
 {
-#pragma unroll
+SW_UNROLL
 	for (int i = 0; i < 3; i++)
 		if (a[i] != b[i])
 			return a[i] < b[i];
@@ -360,7 +364,6 @@ SW_INLINE enum sw_reason sw_parse_ip(struct sw_cursor *c, struct sw_ethertype ty
 {
 	u32 addr[2][4]; /* source, destination */
 	u16 port[2];
-	struct sw_ipproto next;
 	enum sw_reason why;
 
 	/* the version must be the one that the ethertype promised */
@@ -371,10 +374,10 @@ SW_INLINE enum sw_reason sw_parse_ip(struct sw_cursor *c, struct sw_ethertype ty
 	p->v6 = type.v == 0x86dd;
 	if (*c->pos >> 4 != (p->v6 ? 6 : 4))
 		return SW_BAD_IP;
-	why = p->v6 ? sw_parse_ip6(c, addr, &next) : sw_parse_ip4(c, addr, &next);
+	why = p->v6 ? sw_parse_ip6(c, addr, p) : sw_parse_ip4(c, addr);
 	if (why)
 		return why;
-	sw_meet(c);
+	sw_meet(c, p);
 	why = sw_parse_tcp(c, port, p);
 	if (why)
 		return why;
@@ -397,7 +400,7 @@ SW_INLINE enum sw_reason sw_parse(void *data, void *end, u32 size, bool l3, stru
 		if (why)
 			return why;
 	}
-	sw_meet(&c);
+	sw_meet(&c, p);
 	enum sw_reason why = sw_parse_ip(&c, type, p);
 	if (!why && p->kind == SW_KIND_OTHER)
 		return SW_BAD_FLAGS;

@@ -20,7 +20,7 @@ SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *
 	u64 sum = conf->hash_key[9];
 
 	__builtin_memcpy(word, key, sizeof(word));
-#pragma unroll
+SW_UNROLL
 	for (int i = 0; i < 9; i++)
 		sum += conf->hash_key[i] * word[i];
 	return sum >> 32;
@@ -73,7 +73,7 @@ SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 *waiting)
 	u64 rep = tag * SW_LANES, low = 0x7fff * SW_LANES;
 	u32 any = 0, wait = 0;
 
-#pragma unroll
+SW_UNROLL
 	for (int i = 0; i < 8; i++) {
 		u64 w = word[i];
 		u64 hit = ~(((w ^ rep) & low) + low) & ~low;
@@ -105,7 +105,7 @@ SW_INLINE bool sw_same_key(const struct sw_key *a, const struct sw_key *b)
 
 	__builtin_memcpy(x, a, sizeof(x));
 	__builtin_memcpy(y, b, sizeof(y));
-#pragma unroll
+SW_UNROLL
 	for (int i = 0; i < 9; i++)
 		diff |= x[i] ^ y[i];
 	return !diff;
@@ -215,7 +215,7 @@ SW_INLINE u32 sw_expired_ways(const struct sw_set *set, u32 among, u32 active, u
 {
 	u32 old = 0;
 
-#pragma unroll
+SW_UNROLL
 	for (u32 i = 0; i < SW_WAYS; i++)
 		old |= (~(tick - set->deadline[i]) >> 31) << i; /* no branch: 30 of them would cost the verifier dear */
 	/* of the active ones nobody knows here; they get their second chance from the hand */
@@ -304,51 +304,70 @@ SW_INLINE bool sw_starts_anew(const struct sw_conn *c, const struct sw_packet *p
 	return p->kind == SW_KIND_SYN_ACK && sw_finished(c) && !same && !(c->flags & SW_C_RESET);
 }
 
+/* The way of the segment's connection: where it is, or where it shall be (s->fresh). False: no business of ours. */
+SW_INLINE bool sw_way(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
+		      const volatile struct sw_conf *conf, struct sw_step *s)
+{
+	u32 way = sw_find(t, set, tag, &p->key);
+
+	s->fresh = way >= SW_WAYS;
+	if (!s->fresh && sw_expired(set, way, t->active, sw_tick(now))) {
+		sw_drop(t, set, way, s, true);
+		s->fresh = 1;
+	}
+	if (s->fresh && p->kind == SW_KIND_RST) {
+		sw_event(s, SW_EV_RST_UNKNOWN);
+		s->way = SW_WAYS;
+		return false;
+	}
+	s->way = way < SW_WAYS ? way : sw_place(t, set, now, conf, s);
+	return true;
+}
+
+SW_INLINE u8 sw_role(const struct sw_conn *c, const struct sw_packet *p)
+{
+	return p->from == !!(c->flags & SW_C_CLIENT_HI) ? SW_CLIENT : SW_SERVER;
+}
+
+/* Makes the connection, when the segment is the first of one. */
+SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+{
+	if (!s->fresh) {
+		s->from = sw_role(c, p);
+		if (!sw_starts_anew(c, p, s->from))
+			return;
+		sw_settle(c, s, SW_HS_TIMED_OUT, SW_TD_TIMED_OUT);
+		s->dropped |= 1u << (s->way & 31);
+		set->kept &= ~(1u << (s->way & 31));
+		s->fresh = 1;
+	}
+	s->renew = 1;
+	if (p->kind == SW_KIND_SYN)
+		sw_begin_syn(c, p, now, s);
+	else if (p->kind == SW_KIND_SYN_ACK)
+		sw_begin_synack(c, p, now, s);
+	else
+		sw_begin_midstream(c, p, now, s);
+	s->from = sw_role(c, p);
+	sw_seen(c, p, s->from);
+}
+
+/* All ways of a stage meet in memory before the next begins: the verifier follows each stage once. */
 SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
 			  const volatile struct sw_conf *conf, struct sw_step *s)
 {
-	u32 way = sw_find(t, set, tag, &p->key), from = 0;
-	bool fresh = way >= SW_WAYS;
-
-	s->way = SW_WAYS;
-	if (!fresh && sw_expired(set, way, t->active, sw_tick(now))) {
-		sw_drop(t, set, way, s, true);
-		fresh = true;
-	}
-	if (fresh) {
-		if (p->kind == SW_KIND_RST) {
-			sw_event(s, SW_EV_RST_UNKNOWN);
-			return;
-		}
-		if (way >= SW_WAYS)
-			way = sw_place(t, set, now, conf, s);
-		if (way >= SW_WAYS)
-			return;
-	}
+	if (!sw_way(t, set, tag, p, now, conf, s))
+		return;
+	SW_STAGE();
+	u32 way = s->way;
+	if (way >= SW_WAYS)
+		return;
 	struct sw_conn *c = &set->conn[way];
-	s->way = way;
-	if (!fresh) {
-		from = p->from == !!(c->flags & SW_C_CLIENT_HI) ? SW_CLIENT : SW_SERVER;
-		if (sw_starts_anew(c, p, from)) {
-			sw_settle(c, s, SW_HS_TIMED_OUT, SW_TD_TIMED_OUT);
-			s->dropped |= 1u << way;
-			set->kept &= ~(1u << way);
-			fresh = true;
-		}
-	}
-	if (fresh) {
-		s->renew = 1;
-		if (p->kind == SW_KIND_SYN)
-			sw_begin_syn(c, p, now, s);
-		else if (p->kind == SW_KIND_SYN_ACK)
-			sw_begin_synack(c, p, now, s);
-		else
-			sw_begin_midstream(c, p, now, s);
-		from = p->from == !!(c->flags & SW_C_CLIENT_HI) ? SW_CLIENT : SW_SERVER;
-		sw_seen(c, p, from);
-	}
-	if (!fresh || p->kind == SW_KIND_FIN)
-		sw_track(c, p, from, now, conf->timeout[SW_T_INFER], s);
+	sw_meet_conn(set, c, p, now, s);
+	SW_STAGE();
+	if (!s->fresh || p->kind == SW_KIND_FIN)
+		sw_track(c, p, s->from & 1, now, conf->timeout[SW_T_INFER], s);
+	SW_STAGE();
 	s->server = c->flags & SW_C_CLIENT_HI ? 0 : 1;
 	s->syn_seen = SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
 	sw_file(t, set, way, tag, now, conf, s);
@@ -359,7 +378,7 @@ SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, u16 tag, con
 			     const volatile struct sw_conf *conf, struct sw_step *s)
 {
 	sw_segment(t, set, tag, p, now, conf, s);
-#pragma unroll
+SW_UNROLL
 	for (u32 i = 0; i < SW_BOOK_COUNT; i++)
 		set->book[i] += s->book[i];
 }

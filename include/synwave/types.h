@@ -41,6 +41,13 @@ typedef __s64 s64;
 #define SW_INLINE static __always_inline
 /* Hides what the compiler knows of an integer: it must not drop a bounds check that the verifier needs to see. */
 #define SW_OPAQUE(x) asm volatile("" : "+r"(x))
+/* What was stored is loaded again after it: for the verifier, which keeps no knowledge of a map's values. */
+#define SW_STAGE() asm volatile("" ::: "memory")
+#ifdef __clang__
+#define SW_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SW_UNROLL _Pragma("GCC unroll 32")
+#endif
 #define SW_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

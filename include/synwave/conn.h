@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A connection in memory: what a step may change of it, and the accounts that go with it. */
+#ifndef SYNWAVE_CONN_H
+#define SYNWAVE_CONN_H
+
+#include "parse.h"
+
+/* What a step did: the caller counts it after the set is unlocked. Zero before the step. */
+struct sw_step {
+	u64 events; /* bit enum sw_event */
+	u64 syn_synack_ns; /* samples for the histograms, 0 = none */
+	u64 synack_ack_ns;
+	u32 dropped; /* ways whose connection ended its stay in the table */
+	u32 way; /* of the connection that the segment belongs to; SW_WAYS = none */
+	u8 server; /* which endpoint of the key is the server */
+	u8 renew; /* the deadline starts anew */
+	u8 syn_seen; /* the connection began with a SYN that was seen */
+	u8 fresh; /* it is the first segment of its connection */
+	u8 from; /* role of its sender */
+	u8 pad[3];
+	u8 book[SW_BOOK_COUNT]; /* what to add to the books of the set */
+};
+
+#define SW_NS_PER_S 1000000000ULL
+
+SW_INLINE void sw_event(struct sw_step *s, enum sw_event e)
+{
+	s->events |= 1ULL << e;
+}
+
+/* Bits of states, for membership tests. */
+#define SW_IN(state, set) ((1u << ((state)&15)) & (set))
+#define SW_FINISHED       (1u << SW_TIME_WAIT | 1u << SW_CLOSED)
+#define SW_OPENING        (1u << SW_LISTEN | 1u << SW_SYN_SENT | 1u << SW_SYN_RCVD)
+
+SW_INLINE bool sw_finished(const struct sw_conn *c)
+{
+	return SW_IN(c->end[0].state, SW_FINISHED) && SW_IN(c->end[1].state, SW_FINISHED);
+}
+
+SW_INLINE bool sw_closed(const struct sw_conn *c)
+{
+	return c->end[0].state == SW_CLOSED && c->end[1].state == SW_CLOSED;
+}
+
+/* `seq` lies in [from, from + size]. */
+SW_INLINE bool sw_within(u32 seq, u32 from, u32 size)
+{
+	return (u32)(seq - from) <= size;
+}
+
+/* `ack` acknowledges the SYN of `e`, at most with what was sent after it (RFC 9293 3.10.7.3). */
+SW_INLINE bool sw_covers(const struct sw_end *e, u32 ack)
+{
+	return (e->flags & SW_E_ISN) && sw_within(ack, e->isn + 1, e->nxt - e->isn - 1);
+}
+
+SW_INLINE void sw_count8(u8 *n)
+{
+	if (*n != 0xff)
+		(*n)++;
+}
+
+SW_INLINE void sw_offer(struct sw_end *e, const struct sw_packet *p)
+{
+	e->isn = p->seq;
+	e->nxt = p->seq + 1 + p->len;
+	e->window = p->window;
+	e->mss = p->mss;
+	e->wscale = p->wscale;
+	e->flags = (e->flags & SW_E_SEEN) | SW_E_OFFER | SW_E_ISN | p->options;
+}
+
+/* Closes the open accounts of a connection that ends here. */
+SW_INLINE void sw_settle(struct sw_conn *c, struct sw_step *s, enum sw_book hs, enum sw_book td)
+{
+	if (c->flags & SW_C_HS_OPEN)
+		s->book[hs]++;
+	if (c->flags & SW_C_TD_OPEN)
+		s->book[td]++;
+	c->flags &= ~(SW_C_HS_OPEN | SW_C_TD_OPEN);
+}
+
+SW_INLINE void sw_handshake_open(struct sw_conn *c, struct sw_step *s)
+{
+	c->flags |= SW_C_HS_OPEN;
+	s->book[SW_HS_STARTED]++;
+}
+
+SW_INLINE void sw_teardown_open(struct sw_conn *c, struct sw_step *s)
+{
+	if (c->flags & SW_C_TD_OPEN)
+		return;
+	c->flags |= SW_C_TD_OPEN;
+	s->book[SW_TD_STARTED]++;
+}
+
+SW_INLINE void sw_handshake_done(struct sw_conn *c, struct sw_step *s, u64 now, bool by_ack)
+{
+	if (c->flags & SW_C_HS_DONE)
+		return;
+	if (c->flags & SW_C_HS_OPEN)
+		s->book[SW_HS_COMPLETED]++;
+	c->flags = (c->flags & ~SW_C_HS_OPEN) | SW_C_HS_DONE;
+	sw_event(s, SW_EV_COMPLETED);
+	if (!by_ack)
+		return;
+	c->ack_ns = now;
+	if (c->synack_ns && !c->end[SW_SERVER].rexmits) /* Karn */
+		s->synack_ack_ns = now - c->synack_ns;
+}
+
+/* A fresh connection in place of whatever was there. `role`: what the sender of `p` is. */
+SW_INLINE void sw_begin(struct sw_conn *c, const struct sw_packet *p, u64 now, u32 origin, u32 role)
+{
+	u32 hi = role == SW_CLIENT ? p->from : !p->from;
+
+	__builtin_memset(c, 0, sizeof(*c));
+	c->key = p->key;
+	c->flags = (hi ? SW_C_CLIENT_HI : 0) | origin << 1 | (p->v6 ? SW_C_V6 : 0);
+	c->end[SW_CLIENT].wscale = c->end[SW_SERVER].wscale = SW_WSCALE_NONE;
+	c->first_ns = c->changed_ns = now;
+}
+
+SW_INLINE void sw_begin_syn(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+{
+	sw_begin(c, p, now, SW_ORIGIN_SYN, SW_CLIENT);
+	sw_offer(&c->end[SW_CLIENT], p);
+	c->end[SW_CLIENT].state = SW_SYN_SENT;
+	c->end[SW_SERVER].state = SW_LISTEN;
+	c->place[SW_CLIENT] = p->place;
+	sw_handshake_open(c, s);
+	sw_event(s, SW_EV_SYN_NEW);
+}
+
+SW_INLINE void sw_begin_synack(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+{
+	struct sw_end *client = &c->end[SW_CLIENT];
+
+	sw_begin(c, p, now, SW_ORIGIN_SYN_ACK, SW_SERVER);
+	sw_offer(&c->end[SW_SERVER], p);
+	c->end[SW_SERVER].state = SW_SYN_RCVD;
+	client->state = SW_SYN_SENT;
+	client->isn = p->ack - 1; /* as if it had no data */
+	client->nxt = p->ack;
+	client->flags = SW_E_ISN;
+	c->synack_ns = now;
+	c->place[SW_SERVER] = p->place;
+	sw_handshake_open(c, s);
+	sw_event(s, SW_EV_SYNACK_NEW);
+}
+
+SW_INLINE void sw_begin_midstream(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+{
+	u16 mine = p->from ? p->key.port[1] : p->key.port[0];
+	u16 theirs = p->from ? p->key.port[0] : p->key.port[1];
+
+	sw_begin(c, p, now, SW_ORIGIN_MIDSTREAM, mine >= theirs ? SW_CLIENT : SW_SERVER);
+	c->end[SW_CLIENT].state = c->end[SW_SERVER].state = SW_ESTABLISHED;
+	c->flags |= SW_C_HS_DONE;
+	sw_event(s, SW_EV_MIDSTREAM);
+}
+
+/* The clock was read before the lock was taken: another CPU may have been later and yet first. */
+SW_INLINE u64 sw_after(u64 now, u64 earlier)
+{
+	return (s64)(now - earlier) < 0 ? earlier : now;
+}
+
+SW_INLINE void sw_seen(struct sw_conn *c, const struct sw_packet *p, u32 from)
+{
+	c->end[from & 1].flags |= SW_E_SEEN;
+	if (p->local)
+		c->flags |= from == SW_CLIENT ? SW_C_CLIENT_LOCAL : SW_C_SERVER_LOCAL;
+}
+
+#endif

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* synwave replay: captures through the native engine. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "capture.h"
+#include "cmd.h"
+#include "engine.h"
+#include "render.h"
+
+#define FLOWS     262144
+#define HALF_OPEN 65536
+
+/* Records wait for the end: they are printed in the order of their first packet. */
+struct kept {
+	struct sw_conn conn;
+	u64 birth;
+	bool expired;
+};
+
+struct replay {
+	struct engine engine;
+	struct kept *kept;
+	size_t count, room;
+	bool nomem;
+};
+
+static void keep(void *ctx, const struct sw_conn *c, u64 birth, bool expired)
+{
+	struct replay *r = ctx;
+
+	if (r->count == r->room) {
+		size_t room = r->room ? 2 * r->room : 1024;
+		struct kept *more = reallocarray(r->kept, room, sizeof(*more));
+		if (!more) {
+			r->nomem = true;
+			return;
+		}
+		r->kept = more;
+		r->room = room;
+	}
+	r->kept[r->count++] = (struct kept){*c, birth, expired};
+}
+
+static int by_first(const void *a, const void *b)
+{
+	const struct kept *x = a, *y = b;
+
+	if (x->conn.first_ns != y->conn.first_ns)
+		return x->conn.first_ns < y->conn.first_ns ? -1 : 1;
+	return x->birth < y->birth ? -1 : x->birth > y->birth;
+}
+
+static void print_records(struct replay *r, const struct global *g)
+{
+	struct json *j = g->json ? json_open(stdout) : NULL;
+	struct record rec;
+
+	qsort(r->kept, r->count, sizeof(*r->kept), by_first);
+	if (!j)
+		render_record_head(stdout);
+	for (size_t i = 0; i < r->count; i++) {
+		record_from(&rec, &r->kept[i].conn, r->kept[i].expired, 0);
+		if (j)
+			render_record_json(j, &rec);
+		else
+			render_record_text(stdout, &rec, r->engine.last_ns);
+	}
+	if (j)
+		json_close(j);
+}
+
+static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
+{
+	struct replay *r = ctx;
+
+	engine_frame(&r->engine, frame, cap, size, l3, now);
+}
+
+static int replay_file(struct replay *r, const char *path, const struct global *g)
+{
+	char why[256];
+	u64 lost;
+	int ret = EXIT_DONE;
+
+	if (engine_open(&r->engine, FLOWS, HALF_OPEN))
+		return cmd_fail("replay: %s: no memory for the table", path);
+	r->engine.gone = keep;
+	r->engine.ctx = r;
+	r->count = 0;
+	if (capture_read(path, on_frame, r, why, sizeof(why)))
+		ret = cmd_fail("replay: %s: %s", path, why);
+	engine_finish(&r->engine);
+	print_records(r, g);
+	lost = r->engine.stats.event[SW_EV_EVICT_HALF_OPEN] + r->engine.stats.event[SW_EV_EVICT_ONE_SIDED];
+	if (lost)
+		cmd_note(g, "replay: %s: %llu connections were evicted from the table while they lived; their records end there",
+			 path, lost);
+	if (r->engine.backwards)
+		cmd_note(g, "replay: %s: %llu packets are older than the one before them; time stood still for these", path,
+			 r->engine.backwards);
+	if (r->nomem)
+		ret = cmd_fail("replay: %s: no memory for all records; %zu are printed", path, r->count);
+	engine_close(&r->engine);
+	return ret;
+}
+
+static int run(int argc, char **argv, const struct global *g)
+{
+	static const struct option options[] = {{0}};
+	struct replay r = {0};
+	int ret = EXIT_DONE;
+
+	while (getopt_long(argc, argv, "", options, NULL) != -1)
+		return cmd_usage(&cmd_replay, "unknown option");
+	if (optind == argc)
+		return cmd_usage(&cmd_replay, "no capture named");
+	for (int i = optind; i < argc; i++) {
+		int one = replay_file(&r, argv[i], g);
+		ret = one ? one : ret;
+	}
+	free(r.kept);
+	return ret;
+}
+
+const struct command cmd_replay = {
+	.name = "replay",
+	.run = run,
+	.usage = "replay FILE...",
+	.summary = "run captures through the same tracker, with their own clock",
+	.help = "Reads pcap and pcapng (Ethernet, raw IP, Linux cooked v1 and v2, null/loopback), - is standard input.\n"
+		"Prints one record a connection in the order of their first packets, as they stand at the last packet;\n"
+		"with --json as JSON Lines. Needs no privilege.\n",
+};

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "synwave/hist.h"
+
+#define MS_ROW_(symbol, name, ms, help) [SW_##symbol] = ms,
+static const u64 timeout_ms[SW_TIMEOUT_COUNT] = {SW_TIMEOUTS(MS_ROW_)};
+
+#define FOREVER_NS (365 * 86400 * SW_NS_PER_S) /* deadlines reach half of 2^32 ticks, 417 days */
+
+static u32 ceil_div(u64 a, u32 b)
+{
+	return (a + b - 1) / b;
+}
+
+void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open)
+{
+	u64 both = (u64)flows + half_open;
+	u32 half = ((u64)SW_WAYS * half_open + both / 2) / both;
+
+	half = half < SW_HALF_MIN ? SW_HALF_MIN : half > 26 ? 26 : half;
+	u32 by_flows = ceil_div(flows, SW_WAYS - half), by_half = ceil_div(half_open, half);
+	u64 sets = by_flows > by_half ? by_flows : by_half;
+	/* a quarter more: sets fill unevenly, and what was asked for must fit */
+	conf->sets = (sets * 5 + 3) / 4;
+	conf->kept_ways = SW_WAYS - SW_HALF_MIN;
+	conf->half_ways = 2 * half > conf->kept_ways ? conf->kept_ways : 2 * half;
+}
+
+int conf_defaults(struct sw_conf *conf)
+{
+	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
+		conf->timeout[i] = timeout_ms[i] * 1000000;
+	if (getrandom(conf->hash_key, sizeof(conf->hash_key), 0) != sizeof(conf->hash_key))
+		return -EIO;
+	return 0;
+}
+
+int engine_open(struct engine *e, u32 flows, u32 half_open)
+{
+	int err;
+
+	memset(e, 0, sizeof(*e));
+	conf_sizes(&e->conf, flows, half_open);
+	err = conf_defaults(&e->conf);
+	/* A capture says all there is to say: nothing is given up while there is room, and nothing is waited for. */
+	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
+		e->conf.timeout[i] = FOREVER_NS;
+	e->conf.timeout[SW_T_INFER] = 0;
+	e->set = calloc(e->conf.sets, sizeof(*e->set));
+	e->tags = aligned_alloc(64, (size_t)e->conf.sets * sizeof(*e->tags));
+	e->birth = calloc((size_t)e->conf.sets * SW_WAYS, sizeof(*e->birth));
+	if (!err && (!e->set || !e->tags || !e->birth))
+		err = -ENOMEM;
+	if (err)
+		engine_close(e);
+	else
+		memset(e->tags, 0, (size_t)e->conf.sets * sizeof(*e->tags));
+	return err;
+}
+
+void engine_close(struct engine *e)
+{
+	free(e->set);
+	free(e->tags);
+	free(e->birth);
+	e->set = NULL;
+	e->tags = NULL;
+	e->birth = NULL;
+}
+
+static void record_latency(struct sw_hist *h, u64 ns)
+{
+	if (!ns)
+		return;
+	h->count++;
+	h->sum_ns += ns;
+	h->bucket[sw_hist_index(ns)]++;
+}
+
+static void report_dropped(struct engine *e, u32 at, const struct sw_set *before, const struct sw_step *step)
+{
+	for (u32 way = 0; way < SW_WAYS; way++) {
+		u64 *birth = &e->birth[(size_t)at * SW_WAYS + way];
+
+		if (!(step->dropped >> way & 1))
+			continue;
+		if (e->gone)
+			e->gone(e->ctx, &before->conn[way], *birth,
+				(s32)(sw_tick(e->last_ns) - before->deadline[way]) >= 0);
+		*birth = e->frames;
+	}
+	if (step->way < SW_WAYS && !(before->used >> step->way & 1))
+		e->birth[(size_t)at * SW_WAYS + step->way] = e->frames;
+}
+
+static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
+{
+	u32 hash = sw_hash(&e->conf, &p->key), at = sw_set_of(hash, e->conf.sets);
+	struct sw_step step = {0};
+	struct sw_set before;
+
+	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
+		return;
+	memcpy(&before, &e->set[at], sizeof(before));
+	sw_table_step(&e->tags[at], &e->set[at], sw_tag_of(hash), p, now, &e->conf, &step);
+	report_dropped(e, at, &before, &step);
+	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
+		e->stats.event[i] += step.events >> i & 1;
+	record_latency(&e->stats.syn_synack, step.syn_synack_ns);
+	record_latency(&e->stats.synack_ack, step.synack_ack_ns);
+}
+
+void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
+{
+	struct sw_packet p = {0};
+	u8 options[SW_OPTIONS_ROOM] = {0};
+	enum sw_reason why = sw_parse((void *)frame, (void *)(frame + cap), size, l3, &p);
+
+	e->frames++;
+	if (now < e->last_ns)
+		e->backwards++;
+	else
+		e->last_ns = now;
+	if (why == SW_OK || why == SW_BAD_FLAGS)
+		e->stats.kind[p.kind]++;
+	if (why) {
+		e->stats.ignored[why]++;
+		return;
+	}
+	if (p.options_size && p.options_at < cap) {
+		u32 there = cap - p.options_at, want = p.options_size;
+		p.options_size = there < want ? there : want;
+		memcpy(options, frame + p.options_at, p.options_size);
+		sw_parse_options(options, &p);
+	}
+	engine_track(e, &p, now);
+}
+
+void engine_finish(struct engine *e)
+{
+	for (u32 at = 0; at < e->conf.sets; at++)
+		for (u32 way = 0; way < SW_WAYS; way++)
+			if (e->set[at].used >> way & 1)
+				e->gone(e->ctx, &e->set[at].conn[way], e->birth[(size_t)at * SW_WAYS + way],
+					sw_expired(&e->set[at], way, e->tags[at].active, sw_tick(e->last_ns)));
+}

@@ -120,6 +120,7 @@ SW_INLINE void sw_begin(struct sw_conn *c, const struct sw_packet *p, u64 now, u
 	c->flags = (hi ? SW_C_CLIENT_HI : 0) | origin << 1 | (p->v6 ? SW_C_V6 : 0);
 	c->end[SW_CLIENT].wscale = c->end[SW_SERVER].wscale = SW_WSCALE_NONE;
 	c->first_ns = c->changed_ns = now;
+	c->place[SW_CLIENT] = c->place[SW_SERVER] = p->place;
 }
 
 SW_INLINE void sw_begin_syn(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
@@ -128,7 +129,6 @@ SW_INLINE void sw_begin_syn(struct sw_conn *c, const struct sw_packet *p, u64 no
 	sw_offer(&c->end[SW_CLIENT], p);
 	c->end[SW_CLIENT].state = SW_SYN_SENT;
 	c->end[SW_SERVER].state = SW_LISTEN;
-	c->place[SW_CLIENT] = p->place;
 	sw_handshake_open(c, s);
 	sw_event(s, SW_EV_SYN_NEW);
 }
@@ -145,7 +145,6 @@ SW_INLINE void sw_begin_synack(struct sw_conn *c, const struct sw_packet *p, u64
 	client->nxt = p->ack;
 	client->flags = SW_E_ISN;
 	c->synack_ns = now;
-	c->place[SW_SERVER] = p->place;
 	sw_handshake_open(c, s);
 	sw_event(s, SW_EV_SYNACK_NEW);
 }

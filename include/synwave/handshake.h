@@ -113,7 +113,12 @@ SW_INLINE void sw_on_synack(struct sw_conn *c, const struct sw_packet *p, u32 fr
 	}
 	sw_fact(c, from, SW_F_SYNACK);
 	if (simopen) {
+		if (y->state == SW_SYN_SENT)
+			y->flags |= SW_E_ACKED; /* its SYN is acknowledged before it has answered ours */
 		sw_fact(c, from, SW_F_ACK_SYN);
+		if (x->flags & SW_E_ACKED && x->state == SW_SYN_RCVD)
+			x->state = SW_ESTABLISHED;
+		x->flags &= ~SW_E_ACKED;
 		if (!SW_IN(x->state, SW_OPENING) && !SW_IN(y->state, SW_OPENING))
 			sw_handshake_done(c, s, now, true);
 	}

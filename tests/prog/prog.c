@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The same frames and exchanges through the very programs that attach loads, by BPF_PROG_TEST_RUN; then both hooks
+ * from two CPUs on the same connections. Needs root. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "../frames.h"
+#include "engine.h"
+#include "prog.h"
+#include "record.h"
+#include "synwave.skel.h"
+#include "tap.h"
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
+}
+
+struct synwave_bpf *prog_load(u32 flows, u32 half_open)
+{
+	struct synwave_bpf *skel = synwave_bpf__open();
+	struct sw_conf conf = {0};
+
+	if (!skel)
+		return NULL;
+	conf_sizes(&conf, flows, half_open);
+	conf_defaults(&conf);
+	conf.timeout[SW_T_INFER] = 0;
+	memcpy((void *)&skel->rodata->conf, &conf, sizeof(conf));
+	bpf_map__set_max_entries(skel->maps.tags, conf.sets);
+	bpf_map__set_max_entries(skel->maps.sets, conf.sets);
+	if (synwave_bpf__load(skel)) {
+		synwave_bpf__destroy(skel);
+		return NULL;
+	}
+	return skel;
+}
+
+/* One frame; the program's verdict, or -errno. */
+int prog_run(int fd, const u8 *frame, u32 len)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = len);
+	int err = bpf_prog_test_run_opts(fd, &run);
+
+	return err ? err : (int)run.retval;
+}
+
+void prog_stats(struct synwave_bpf *skel, struct sw_stats *sum)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct sw_stats *each = calloc(cpus, sizeof(*each));
+	u32 zero = 0;
+
+	memset(sum, 0, sizeof(*sum));
+	if (!each || bpf_map__lookup_elem(skel->maps.stats, &zero, sizeof(zero), each, cpus * sizeof(*each), 0))
+		abort();
+	for (int cpu = 0; cpu < cpus; cpu++)
+		for (size_t i = 0; i < sizeof(*sum) / sizeof(u64); i++)
+			((u64 *)sum)[i] += ((u64 *)&each[cpu])[i];
+	free(each);
+}
+
+void prog_set(struct synwave_bpf *skel, u32 at, struct sw_set *set)
+{
+	if (bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), set, sizeof(*set), BPF_F_LOCK))
+		abort();
+}
+
+static void run_row(struct synwave_bpf *skel, const struct frame_row *row, const struct bpf_program *prog, int pass)
+{
+	struct sw_stats before, after;
+	struct frame f = {0};
+
+	row->build(&f);
+	prog_stats(skel, &before);
+	int verdict = prog_run(bpf_program__fd(prog), frame_data(&f), f.len);
+	if (verdict == -EINVAL && f.len < 14 + 20)
+		return; /* the kernel runs no skb that short */
+	prog_stats(skel, &after);
+	TEST(verdict == pass, "frame %s, %s: verdict %d", row->name, bpf_program__name(prog), verdict);
+	if (row->reason)
+		TEST(after.ignored[row->reason] == before.ignored[row->reason] + 1, "frame %s, %s: not ignored for %d",
+		     row->name, bpf_program__name(prog), row->reason);
+	else
+		TEST(after.kind[row->kind] == before.kind[row->kind] + 1, "frame %s, %s: not counted as %d", row->name,
+		     bpf_program__name(prog), row->kind);
+}
+
+static void test_frames(struct synwave_bpf *skel)
+{
+	for (int i = 0; i < frame_count; i++) {
+		const struct frame_row *row = &frame_rows[i];
+
+		if (row->l3) {
+			run_row(skel, row, skel->progs.synwave_in_l3, -1);
+			run_row(skel, row, skel->progs.synwave_out_l3, -1);
+			continue;
+		}
+		run_row(skel, row, skel->progs.synwave_xdp, 2 /* XDP_PASS */);
+		run_row(skel, row, skel->progs.synwave_in, -1 /* TC_ACT_UNSPEC */);
+		run_row(skel, row, skel->progs.synwave_out, -1);
+	}
+}
+
+static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, bool v6, const char *hook)
+{
+	u64 book[SW_BOOK_COUNT] = {0};
+	struct sw_key key = test_key(v6);
+	struct sw_stats st;
+	struct sw_set set;
+	int found = 0;
+
+	for (u32 at = 0; at < skel->rodata->conf.sets; at++) {
+		prog_set(skel, at, &set);
+		for (int b = 0; b < SW_BOOK_COUNT; b++)
+			book[b] += set.book[b];
+		for (u32 way = 0; way < SW_WAYS; way++) {
+			const struct sw_conn *c = &set.conn[way];
+			if (!(set.used >> way & 1) || !sw_same_key(&c->key, &key))
+				continue;
+			found++;
+			TEST(c->end[0].state == x->client && c->end[1].state == x->server, "%s, %s: %s %s", x->name, hook,
+			     sw_state_name[c->end[0].state], sw_state_name[c->end[1].state]);
+			TEST(!strcmp(conn_state(c), x->conn_state), "%s, %s: %s", x->name, hook, conn_state(c));
+			TEST(!(c->end[0].flags & SW_E_OFFER) || (c->end[0].mss == 1460 && c->end[0].wscale == 7),
+			     "%s, %s: options of the client", x->name, hook);
+		}
+	}
+	TEST(found == x->connections, "%s, %s: %d connections", x->name, hook, found);
+	for (int b = 0; b < SW_BOOK_COUNT; b++)
+		TEST(book[b] == x->book[b], "%s, %s: book %d is %llu, not %u", x->name, hook, b, book[b], x->book[b]);
+	prog_stats(skel, &st);
+	for (int i = 0; i < SW_EVENT_COUNT; i++)
+		TEST(!!st.event[i] == !!(x->events >> i & 1), "%s, %s: event %d: %llu", x->name, hook, i, st.event[i]);
+}
+
+static void wipe(struct synwave_bpf *skel)
+{
+	int cpus = libbpf_num_possible_cpus();
+	void *zero = calloc(cpus, sizeof(struct sw_stats) + sizeof(struct sw_set));
+	u32 at = 0;
+
+	if (!zero)
+		abort();
+	bpf_map__update_elem(skel->maps.stats, &at, sizeof(at), zero, cpus * sizeof(struct sw_stats), 0);
+	for (at = 0; at < skel->rodata->conf.sets; at++) {
+		bpf_map__update_elem(skel->maps.sets, &at, sizeof(at), zero, sizeof(struct sw_set), 0);
+		bpf_map__update_elem(skel->maps.tags, &at, sizeof(at), zero, sizeof(struct sw_tags), 0);
+	}
+	free(zero);
+}
+
+static void test_exchanges(struct synwave_bpf *skel)
+{
+	const struct {
+		const char *name;
+		int fd;
+		bool v6;
+		int tags;
+	} hooks[] = {{"xdp", bpf_program__fd(skel->progs.synwave_xdp), false, 1},
+		     {"tc", bpf_program__fd(skel->progs.synwave_in), true, 0}};
+
+	for (int i = 0; i < exchange_count; i++)
+		for (size_t h = 0; h < SW_ARRAY_SIZE(hooks) && !exchanges[i].clock; h++) {
+			wipe(skel);
+			for (const struct segment *s = exchanges[i].segment; s->from != END_OF_LIST; s++) {
+				struct frame f = {0};
+				build_segment(&f, s, hooks[h].v6, hooks[h].tags);
+				if (prog_run(hooks[h].fd, frame_data(&f), f.len) < -1)
+					abort();
+			}
+			check_exchange(skel, &exchanges[i], hooks[h].v6, hooks[h].name);
+		}
+}
+
+void count_test(bool ok, const char *what)
+{
+	TEST(ok, "%s", what);
+	if (ok)
+		printf("ok - %s\n", what);
+}
+
+int main(void)
+{
+	libbpf_set_print(quiet);
+	struct synwave_bpf *skel = prog_load(64, 64);
+
+	if (!skel) {
+		perror("load");
+		return 1;
+	}
+	test_frames(skel);
+	test_exchanges(skel);
+	synwave_bpf__destroy(skel);
+	test_two_cpus();
+	test_random_frames();
+	return tap_end("prog");
+}

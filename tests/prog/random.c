@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Random segments and broken frames through the programs and through the native core: same counts, same records. */
+#include <bpf/libbpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../frames.h"
+#include "engine.h"
+#include "prog.h"
+#include "synwave.skel.h"
+
+#define FRAMES 60000
+
+static u64 rnd_state = 42;
+
+static u32 rnd(u32 below)
+{
+	rnd_state = rnd_state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (rnd_state >> 33) % below;
+}
+
+static void random_frame(struct frame *f)
+{
+	static const u8 flags[] = {SW_TCP_SYN,		    SW_TCP_SYN | SW_TCP_ACK, SW_TCP_ACK, SW_TCP_ACK,
+				   SW_TCP_FIN | SW_TCP_ACK, SW_TCP_RST,		     SW_TCP_RST | SW_TCP_ACK};
+	struct segment s = {.from = rnd(2), .flags = flags[rnd(20) ? rnd(5) : 5 + rnd(2)], .seq = 1 + rnd(4), .ack = 1 + rnd(4)};
+	bool v6 = rnd(2);
+	int tags = rnd(3);
+
+	s.len = rnd(3) ? 0 : rnd(3);
+	build_segment(f, &s, v6, tags);
+	/* a few hosts more: the last byte of the source's or the destination's address */
+	u32 ip = 14 + 4 * tags, addr = v6 ? ip + 23 : ip + 15;
+	frame_data(f)[addr + (s.from ? (v6 ? 16 : 4) : 0)] += rnd(4) * 8;
+	if (!rnd(10)) /* and now and then a broken one */
+		frame_data(f)[rnd(f->len)] ^= 1 << rnd(8);
+	if (!rnd(30))
+		f->len = 14 + rnd(f->len - 14);
+}
+
+/* Times differ (two clocks), and hash keys are shared: everything else must be the same, byte for byte. */
+static void forget_times(struct sw_set *set)
+{
+	memset(set->deadline, 0, sizeof(set->deadline));
+	memset(&set->lock, 0, sizeof(set->lock));
+	for (int i = 0; i < SW_WAYS; i++) {
+		struct sw_conn *c = &set->conn[i];
+		c->first_ns = c->changed_ns = c->rival_ns = 0;
+		c->synack_ns = !!c->synack_ns;
+		c->ack_ns = !!c->ack_ns;
+		memset(c->place, 0, sizeof(c->place));
+		c->rival_place = 0;
+	}
+}
+
+void test_random_frames(void)
+{
+	struct synwave_bpf *skel = prog_load(64, 64);
+	u32 frames_differ = 0, sets_differ = 0, counts_differ = 0;
+	struct sw_stats st;
+	struct engine e;
+	char line[160];
+
+	if (!skel || engine_open(&e, 64, 64))
+		abort();
+	memcpy(&e.conf, (void *)&skel->rodata->conf, sizeof(e.conf));
+	for (int i = 0; i < FRAMES; i++) {
+		struct frame f = {0};
+		random_frame(&f);
+		/* XDP_PASS always; natively with a clock that stands: nothing here may depend on it */
+		frames_differ += prog_run(bpf_program__fd(skel->progs.synwave_xdp), frame_data(&f), f.len) != 2;
+		engine_frame(&e, frame_data(&f), f.len, f.len, false, 3600 * SW_NS_PER_S + i * 1000);
+	}
+	prog_stats(skel, &st);
+	for (int i = 0; i < SW_KIND_COUNT; i++)
+		counts_differ += st.kind[i] != e.stats.kind[i];
+	for (int i = 0; i < SW_REASON_COUNT; i++)
+		counts_differ += st.ignored[i] != e.stats.ignored[i];
+	for (int i = 0; i < SW_EVENT_COUNT; i++) {
+		counts_differ += st.event[i] != e.stats.event[i];
+		if (st.event[i] != e.stats.event[i])
+			printf("# event %d: kernel %llu, native %llu\n", i, st.event[i], e.stats.event[i]);
+	}
+	for (u32 at = 0; at < e.conf.sets; at++) {
+		struct sw_set set;
+		prog_set(skel, at, &set);
+		forget_times(&set);
+		forget_times(&e.set[at]);
+		sets_differ += !!memcmp(&set, &e.set[at], sizeof(set));
+	}
+	snprintf(line, sizeof(line), "%d random frames, kernel and native: %u verdicts, %u counters, %u sets differ", FRAMES,
+		 frames_differ, counts_differ, sets_differ);
+	count_test(!frames_differ && !counts_differ && !sets_differ, line);
+	engine_close(&e);
+	synwave_bpf__destroy(skel);
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The table: quotas, victims, expiry, and the two laws under pressure. */
+#include <stdlib.h>
+
+#include "engine.h"
+#include "synwave/hist.h"
+#include "tap.h"
+
+void test_table(void);
+void test_hist(void);
+
+static u64 rnd_state = 1;
+
+static u32 rnd(void)
+{
+	rnd_state = rnd_state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return rnd_state >> 33;
+}
+
+struct sums {
+	u64 book[SW_BOOK_COUNT];
+	u64 hs_open, td_open, kept, half, established;
+	bool sane;
+};
+
+static void sum_up(const struct engine *e, struct sums *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->sane = true;
+	for (u32 at = 0; at < e->conf.sets; at++) {
+		const struct sw_set *s = &e->set[at];
+		for (int b = 0; b < SW_BOOK_COUNT; b++)
+			t->book[b] += s->book[b];
+		t->kept += sw_bits(s->kept);
+		t->half += sw_bits(s->used & ~s->kept);
+		t->sane &= !(s->kept & ~s->used) && !(s->closed & ~s->used) && sw_bits(s->kept) <= e->conf.kept_ways;
+		for (u32 w = 0; w < SW_WAYS; w++) {
+			const struct sw_conn *c = &s->conn[w];
+			if (!(s->used >> w & 1)) {
+				t->sane &= !e->tags[at].tag[w];
+				continue;
+			}
+			t->sane &= e->tags[at].tag[w] != 0;
+			t->hs_open += !!(c->flags & SW_C_HS_OPEN);
+			t->td_open += !!(c->flags & SW_C_TD_OPEN);
+			t->established += c->end[0].state == SW_ESTABLISHED && c->end[1].state == SW_ESTABLISHED;
+		}
+	}
+}
+
+static bool laws(const struct sums *t)
+{
+	const u64 *b = t->book;
+
+	return b[SW_HS_STARTED] == b[SW_HS_COMPLETED] + b[SW_HS_REFUSED] + b[SW_HS_RESET] + b[SW_HS_TIMED_OUT] +
+					   b[SW_HS_EVICTED] + t->hs_open &&
+	       b[SW_TD_STARTED] ==
+		       b[SW_TD_COMPLETED] + b[SW_TD_RESET] + b[SW_TD_TIMED_OUT] + b[SW_TD_EVICTED] + t->td_open;
+}
+
+static void feed(struct engine *e, const struct sw_packet *p, u64 now)
+{
+	u32 hash = sw_hash(&e->conf, &p->key), at = sw_set_of(hash, e->conf.sets);
+	struct sw_step step = {0};
+
+	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
+		return;
+	sw_table_step(&e->tags[at], &e->set[at], sw_tag_of(hash), p, now, &e->conf, &step);
+	for (int i = 0; i < SW_EVENT_COUNT; i++)
+		e->stats.event[i] += step.events >> i & 1;
+}
+
+static struct sw_packet packet(u32 n, bool server, u8 flags, u32 seq, u32 ack)
+{
+	struct sw_packet p = {.from = server, .flags = flags, .seq = seq, .ack = ack, .window = 1000};
+
+	p.key.addr[0][3] = n;
+	p.key.addr[1][3] = 1;
+	p.key.port[0] = 40000;
+	p.key.port[1] = 80;
+	p.wscale = SW_WSCALE_NONE;
+	p.kind = sw_kind_of(flags, 0);
+	return p;
+}
+
+static void establish(struct engine *e, u32 n, u64 now)
+{
+	struct sw_packet p = packet(n, false, SW_TCP_SYN, 1, 0);
+
+	feed(e, &p, now);
+	p = packet(n, true, SW_TCP_SYN | SW_TCP_ACK, 9, 2);
+	feed(e, &p, now);
+	p = packet(n, false, SW_TCP_ACK, 2, 10);
+	feed(e, &p, now);
+}
+
+/* As many connections as were asked for find a place, and a flood ten times the table takes none of it. */
+static void test_flood(void)
+{
+	enum { FLOWS = 4096, HALF = 1024 };
+	u64 now = 1000 * SW_NS_PER_S;
+	struct engine e;
+	struct sums t;
+
+	if (engine_open(&e, FLOWS, HALF))
+		abort();
+	conf_defaults(&e.conf);
+	for (u32 i = 0; i < FLOWS; i++)
+		establish(&e, i + 2, now);
+	sum_up(&e, &t);
+	TEST(t.kept >= FLOWS * 99 / 100, "of %d connections %llu are kept", FLOWS, t.kept);
+	u64 kept = t.kept;
+	for (u32 i = 0; i < 10 * (FLOWS + HALF); i++) {
+		struct sw_packet p = packet(0x80000000 + i, false, SW_TCP_SYN, i, 0);
+		feed(&e, &p, now + i * 1000);
+	}
+	sum_up(&e, &t);
+	TEST(t.kept == kept, "a flood took %llu of %llu", kept - t.kept, kept);
+	TEST(t.half >= HALF, "half-open class holds %llu of %d", t.half, HALF);
+	TEST(t.book[SW_HS_EVICTED] > 0, "evictions are counted");
+	TEST(t.half <= (u64)e.conf.sets * e.conf.half_ways, "the half-open class keeps to its ways");
+	TEST(t.sane, "bitmaps, tags and quotas agree");
+	TEST(laws(&t), "the laws hold");
+	engine_close(&e);
+}
+
+/* Random segments of few connections, time running: nothing must break the laws. */
+static void test_random(void)
+{
+	static const u8 flags[] = {SW_TCP_SYN,		    SW_TCP_SYN | SW_TCP_ACK, SW_TCP_ACK,
+				   SW_TCP_FIN | SW_TCP_ACK, SW_TCP_RST,		     SW_TCP_RST | SW_TCP_ACK};
+	u64 now = 1000 * SW_NS_PER_S;
+	struct engine e;
+	struct sums t;
+	int broken = 0;
+
+	if (engine_open(&e, 64, 32))
+		abort();
+	conf_defaults(&e.conf);
+	for (int i = 0; i < 400000; i++) {
+		struct sw_packet p = packet(2 + rnd() % 300, rnd() % 2, flags[rnd() % 16 ? rnd() % 4 : 4 + rnd() % 2], 1 + rnd() % 4, 1 + rnd() % 4);
+		p.len = rnd() % 8 ? 0 : rnd() % 3;
+		p.kind = sw_kind_of(p.flags, p.len);
+		p.place = rnd() % 2;
+		now += (u64)(rnd() % 1000 ? rnd() % 1000 : rnd() % 90000) * 1000000;
+		feed(&e, &p, now);
+		if (i % 97)
+			continue;
+		sum_up(&e, &t);
+		broken += !laws(&t) || !t.sane;
+	}
+	TEST(!broken, "random segments broke the laws %d times", broken);
+	for (int i = 0; i < SW_EVENT_COUNT; i++)
+		if (i != SW_EV_UNPROTECTED && i != SW_EV_CLOSE_FOUR_WAY)
+			TEST(e.stats.event[i], "random segments never met event %d", i);
+	engine_close(&e);
+}
+
+/* A busy connection outlives its deadline, a silent one does not. */
+static void test_second_chance(void)
+{
+	u64 now = 1000 * SW_NS_PER_S, day = 86400 * SW_NS_PER_S;
+	struct sw_packet data = packet(2, false, SW_TCP_ACK, 2, 10);
+	struct engine e;
+	struct sums t;
+
+	if (engine_open(&e, 24, 6))
+		abort();
+	conf_defaults(&e.conf);
+	establish(&e, 2, now);
+	establish(&e, 3, now);
+	feed(&e, &data, now + day);
+	for (u32 i = 0; i < 100; i++) { /* inserts turn the hand */
+		struct sw_packet p = packet(1000 + i, false, SW_TCP_SYN, i, 0);
+		feed(&e, &p, now + 6 * day);
+	}
+	sum_up(&e, &t);
+	TEST(t.established == 1, "%llu connections are left", t.established);
+	engine_close(&e);
+}
+
+static void test_match(void)
+{
+	struct sw_tags t;
+	int wrong = 0;
+
+	for (int round = 0; round < 20000; round++) {
+		u16 tag = 1 + rnd() % 3;
+		u32 want = 0, wait = 0, waiting;
+		for (int i = 0; i < SW_WAYS; i++) {
+			t.tag[i] = rnd() % 4 | (rnd() % 2 ? SW_WAITING : 0);
+			if (!(t.tag[i] & ~SW_WAITING))
+				t.tag[i] = 0;
+			if ((t.tag[i] & ~SW_WAITING) == tag) {
+				want |= 1u << i;
+				wait |= t.tag[i] & SW_WAITING ? 1u << i : 0;
+			}
+		}
+		t.active = rnd();
+		wrong += sw_match(&t, tag, &waiting) != want || waiting != wait;
+	}
+	TEST(!wrong, "tags matched wrongly %d times", wrong);
+	for (u32 i = 0; i < 32; i++)
+		TEST(sw_lowest(1u << i | (i < 31 ? 1u << 31 : 0)) == i, "lowest bit %u", i);
+	for (int i = 0; i < 1000; i++) {
+		u32 m = rnd() ^ rnd() << 15;
+		TEST(sw_bits(m) == (u32)__builtin_popcount(m), "bits of %x", m);
+	}
+}
+
+/* Sizes: what is asked for fits on average, both classes have their minimum. */
+static void test_sizes(void)
+{
+	static const u32 ask[][2] = {{262144, 65536}, {1, 1}, {64, 16}, {1000000, 1000}, {1000, 1000000}, {16000000, 4000000}};
+
+	for (size_t i = 0; i < SW_ARRAY_SIZE(ask); i++) {
+		struct sw_conf c = {0};
+		conf_sizes(&c, ask[i][0], ask[i][1]);
+		TEST((u64)c.sets * (SW_WAYS - c.half_ways / 2) >= ask[i][0] && (u64)c.sets * c.half_ways >= ask[i][1],
+		     "%u flows and %u half-open fit into %u sets", ask[i][0], ask[i][1], c.sets);
+		TEST(c.kept_ways <= SW_WAYS - SW_HALF_MIN && c.half_ways >= SW_HALF_MIN && c.half_ways <= SW_WAYS,
+		     "ways of %u, %u", ask[i][0], ask[i][1]);
+	}
+}
+
+void test_table(void)
+{
+	test_match();
+	test_sizes();
+	test_flood();
+	test_random();
+	test_second_chance();
+}
+
+void test_hist(void)
+{
+	u32 wrong = 0;
+
+	for (u32 i = 0; i + 1 < SW_HIST_BUCKETS; i++) {
+		u64 upper = sw_hist_upper(i);
+		wrong += sw_hist_index(upper - 1) != i || sw_hist_index(upper) != i + 1;
+	}
+	TEST(!wrong, "%u buckets of the histogram do not meet", wrong);
+	TEST(sw_hist_index(0) == 0 && sw_hist_index(~0ULL) == SW_HIST_BUCKETS - 1, "ends of the histogram");
+	TEST(sw_hist_upper(SW_HIST_BUCKETS - 2) == 1ULL << (SW_HIST_SHIFT + SW_HIST_OCTAVES), "the last bound");
+}

@@ -5,40 +5,119 @@ B       := build
 PREFIX  ?= /usr/local
 
 CLANG   ?= clang
-CC      ?= gcc
+CC      := gcc
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
 WARN    := -Wall -Wextra -Werror -Wshadow -Wno-unused-function
 CFLAGS  ?= -O2 -g
-ALL_CFLAGS := $(CFLAGS) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
-	-Iinclude -Iuser -I$(B)
+ALL_CFLAGS = $(CFLAGS) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
+	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
-# Static where Debian has it: one file to copy to a server. libc stays dynamic.
-LDLIBS  := -Wl,-Bstatic -lxdp -lbpf -lelf -lz -lyajl_s -Wl,-Bdynamic
+# Static, all but libc: one file to copy to a server.
+LDLIBS  := -Wl,-Bstatic -lxdp -lbpf -lelf -lz -lyajl_s -lpcap -Wl,-Bdynamic
 
 SRC     := $(wildcard user/*.c)
 OBJ     := $(SRC:user/%.c=$(B)/user/%.o)
 CORE    := $(wildcard include/synwave/*.h)
+SKEL    := $(B)/synwave.skel.h
 
 .PHONY: all
-all: $(B)/synwave
+all: $(B)/synwave ## build/synwave: one binary, BPF programs embedded
 
 $(B)/synwave: $(OBJ)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/user/%.o: user/%.c $(wildcard user/*.h) $(CORE) $(B)/synwave.skel.h
+$(B)/user/%.o: user/%.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# bpftool's linker gives static tables their place in .rodata's BTF
+# bpftool's linker gives static tables their place in the BTF of .rodata
 $(B)/synwave.bpf.o: bpf/synwave.bpf.c $(wildcard bpf/*.h) $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/synwave.raw.o $<
 	$(BPFTOOL) gen object $@ $(B)/synwave.raw.o
 
-$(B)/synwave.skel.h: $(B)/synwave.bpf.o
-	$(BPFTOOL) gen skeleton $< name synwave_bpf > $@.tmp && mv $@.tmp $@
+$(SKEL): $(B)/synwave.bpf.o
+	$(BPFTOOL) gen skeleton $< name synwave_bpf > $@.tmp
+	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 
-.PHONY: clean
-clean:
+# --- set-up ---------------------------------------------------------------------------------------------------------
+PACKAGES = $(shell sed 's/\#.*//' packages.txt)
+
+.PHONY: deps
+deps: ## install the Debian packages of packages.txt that are missing (root)
+	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>/dev/null | \
+		awk '$$2 == "installed" { print $$1 }' | sort > $(or $(TMPDIR),/tmp)/synwave-have.$$$$; \
+		printf '%s\n' $(PACKAGES) | sort | comm -23 - $(or $(TMPDIR),/tmp)/synwave-have.$$$$; \
+		rm -f $(or $(TMPDIR),/tmp)/synwave-have.$$$$); \
+	[ -z "$$missing" ] && exit 0; \
+	[ "$$(id -u)" = 0 ] || { echo "make deps: missing:" $$missing "- run: sudo make deps" >&2; exit 1; }; \
+	echo "installing:" $$missing; \
+	apt-get update -q && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this target attaches programs and makes namespaces: run it with sudo" >&2; exit 1; }
+
+# The prerequisites that need packages run in a make of their own, when the packages are there.
+.PHONY: demo
+demo: root ## real clients and servers in namespaces, and what synwave saw (root; installs what is missing)
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all
+	@tests/demo.sh
+
+.PHONY: check
+check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all $(B)/test/unit $(B)/test/prog
+	@tests/check.sh
+
+# --- tests ----------------------------------------------------------------------------------------------------------
+TEST_SHARED := tests/frames.c tests/exchanges.c user/engine.c user/record.c
+TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
+
+$(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TEST_HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 \
+		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^)
+
+$(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) $(TEST_HEADERS) $(SKEL)
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
+
+.PHONY: unit prog e2e
+unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
+	@$(B)/test/unit
+prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)
+	@$(B)/test/prog
+e2e: root all ## real clients and servers in namespaces (root)
+	@tests/e2e/run
+
+# --- code -----------------------------------------------------------------------------------------------------------
+FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c)
+SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh .ci/run)
+
+.PHONY: format lint vmlinux
+format: ## clang-format the sources
+	clang-format -i $(FORMATTED)
+lint: $(SKEL) ## clang-format, clang-tidy, shellcheck
+	clang-format --dry-run -Werror $(FORMATTED)
+	clang-tidy --quiet $(SRC) $(wildcard tests/unit/*.c tests/prog/*.c) tests/frames.c tests/exchanges.c -- \
+		-std=gnu11 -D_GNU_SOURCE -DSYNWAVE_VERSION='""' -Iinclude -Iuser -Itests -Itests/unit -I$(B)
+	shellcheck $(SCRIPTS)
+
+vmlinux: ## write vmlinux/vmlinux.h anew from the running kernel's BTF
+	vmlinux/make.sh > $(B)/vmlinux.h && mv $(B)/vmlinux.h vmlinux/vmlinux.h
+
+# --- rest -----------------------------------------------------------------------------------------------------------
+.PHONY: install clean help
+install: all ## install the program below DESTDIR/PREFIX
+	install -D -m 755 $(B)/synwave $(DESTDIR)$(PREFIX)/sbin/synwave
+clean: ## remove build/
 	rm -rf $(B)
+help: ## this list
+	@sed -n 's/^\([a-z0-9 ]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+-include $(OBJ:.o=.d)

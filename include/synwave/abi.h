@@ -96,7 +96,8 @@ struct sw_conn {
 _Static_assert(sizeof(struct sw_conn) == 144, "sw_conn");
 
 /* Deadlines count units of 2^SW_TICK ns (16.8 ms), modulo 2^32. */
-#define SW_TICK 24
+#define SW_TICK     24
+#define SW_NS_PER_S 1000000000ULL
 
 /* A set of connections and the books of all that ever lived in it; everything behind one lock.
  * Bitmaps have a bit a way. */

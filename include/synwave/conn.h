@@ -21,8 +21,6 @@ struct sw_step {
 	u8 book[SW_BOOK_COUNT]; /* what to add to the books of the set */
 };
 
-#define SW_NS_PER_S 1000000000ULL
-
 SW_INLINE void sw_event(struct sw_step *s, enum sw_event e)
 {
 	s->events |= 1ULL << e;

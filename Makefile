@@ -14,7 +14,7 @@ ALL_CFLAGS = $(CFLAGS) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DS
 	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
 # Static, all but libc: one file to copy to a server.
-LDLIBS  := -Wl,-Bstatic -lxdp -lbpf -lelf -lz -lyajl_s -lpcap -Wl,-Bdynamic
+LDLIBS  := -Wl,-Bstatic -lxdp -lbpf -lelf -lz -lyajl_s -Wl,-Bdynamic
 
 SRC     := $(wildcard user/*.c)
 OBJ     := $(SRC:user/%.c=$(B)/user/%.o)

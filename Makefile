@@ -105,7 +105,7 @@ format: ## clang-format the sources
 lint: $(SKEL) ## clang-format, clang-tidy, shellcheck
 	clang-format --dry-run -Werror $(FORMATTED)
 	clang-tidy --quiet $(SRC) $(wildcard tests/unit/*.c tests/prog/*.c) tests/frames.c tests/exchanges.c -- \
-		-std=gnu11 -D_GNU_SOURCE -DSYNWAVE_VERSION='""' -Iinclude -Iuser -Itests -Itests/unit -I$(B)
+		-std=gnu11 -D_GNU_SOURCE -DSYNWAVE_VERSION='""' -Iinclude -Iuser -Itests -Itests/unit -isystem $(B)
 	shellcheck $(SCRIPTS)
 
 vmlinux: ## write vmlinux/vmlinux.h anew from the running kernel's BTF

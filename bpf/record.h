@@ -63,7 +63,7 @@ static __always_inline void record(const struct sw_step *s, const struct sw_pack
 {
 	if (!s->events)
 		return;
-SW_UNROLL
+	SW_UNROLL
 	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
 		st->event[i] += s->events >> i & 1;
 	if (s->syn_synack_ns)

@@ -2,6 +2,8 @@
 /* Exchanges of one connection, segment by segment. Client ISN 1000, server ISN 5000, unless the row is about that. */
 #include "frames.h"
 
+// clang-format off
+
 #define S   SW_TCP_SYN
 #define SA  (SW_TCP_SYN | SW_TCP_ACK)
 #define AK  SW_TCP_ACK

@@ -337,7 +337,11 @@ static void f_icmp6(struct frame *f)
 	frame_data(f)[20] = 58;
 }
 
-#define ROW(name, why, kind) {#name, f_##name, SW_##why, SW_KIND_##kind, false}
+#define ROW(name, why, kind) \
+	{ \
+#name, f_##name, SW_##why, SW_KIND_##kind, false \
+	}
+// clang-format off
 const struct frame_row frame_rows[] = {
 	ROW(syn, OK, SYN), ROW(syn6, OK, SYN), ROW(tags4, OK, SYN_ACK), ROW(tags4_v6, OK, DATA),
 	ROW(tags5, NOT_IP, OTHER), ROW(arp, NOT_IP, OTHER), ROW(short_eth, TRUNCATED, OTHER),
@@ -353,4 +357,5 @@ const struct frame_row frame_rows[] = {
 	ROW(icmp6, NOT_TCP, OTHER),
 	{"l3", f_l3, SW_OK, SW_KIND_SYN, true}, {"l3_v6", f_l3_v6, SW_OK, SW_KIND_SYN, true},
 };
+// clang-format on
 const int frame_count = SW_ARRAY_SIZE(frame_rows);

@@ -50,7 +50,8 @@ struct exchange {
 	u8 book[SW_BOOK_COUNT];
 	u64 events; /* bits that must be counted at least once; all others must be zero */
 	bool clock; /* needs the test's own clock: native only */
-	const char *more; /* flags of the record that must be set: "simopen", "simclose", "reset" ... separated by blanks */
+	const char *
+		more; /* flags of the record that must be set: "simopen", "simclose", "reset" ... separated by blanks */
 };
 extern const struct exchange exchanges[];
 extern const int exchange_count;

@@ -41,9 +41,8 @@ static const struct link {
 	u32 skip;
 	bool l3;
 } links[] = {
-	{DLT_EN10MB, 0, false}, {DLT_RAW, 0, true},	   {DLT_IPV4, 0, true}, {DLT_IPV6, 0, true},
-	{DLT_NULL, 4, true},	{DLT_LOOP, 4, true},	   {DLT_LINUX_SLL, 16, true},
-	{DLT_LINUX_SLL2, 20, true},
+	{DLT_EN10MB, 0, false}, {DLT_RAW, 0, true},  {DLT_IPV4, 0, true},       {DLT_IPV6, 0, true},
+	{DLT_NULL, 4, true},    {DLT_LOOP, 4, true}, {DLT_LINUX_SLL, 16, true}, {DLT_LINUX_SLL2, 20, true},
 };
 
 static const struct link *link_of(int type)
@@ -91,7 +90,8 @@ int capture_read(const char *path, capture_frame *each, void *ctx, char *why, si
 	if (got == PCAP_ERROR_BREAK)
 		ret = 0;
 	else
-		snprintf(why, room, "broken after packet %llu (%s); the records up to there follow", n, lib.pcap_geterr(p));
+		snprintf(why, room, "broken after packet %llu (%s); the records up to there follow", n,
+			 lib.pcap_geterr(p));
 out:
 	lib.pcap_close(p);
 	return ret;

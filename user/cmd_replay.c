@@ -96,11 +96,13 @@ static int replay_file(struct replay *r, const char *path, const struct global *
 	print_records(r, g);
 	lost = r->engine.stats.event[SW_EV_EVICT_HALF_OPEN] + r->engine.stats.event[SW_EV_EVICT_ONE_SIDED];
 	if (lost)
-		cmd_note(g, "replay: %s: %llu connections were evicted from the table while they lived; their records end there",
+		cmd_note(g,
+			 "replay: %s: %llu connections were evicted from the table while they lived; their records end "
+			 "there",
 			 path, lost);
 	if (r->engine.backwards)
-		cmd_note(g, "replay: %s: %llu packets are older than the one before them; time stood still for these", path,
-			 r->engine.backwards);
+		cmd_note(g, "replay: %s: %llu packets are older than the one before them; time stood still for these",
+			 path, r->engine.backwards);
 	if (r->nomem)
 		ret = cmd_fail("replay: %s: no memory for all records; %zu are printed", path, r->count);
 	engine_close(&r->engine);
@@ -130,7 +132,9 @@ const struct command cmd_replay = {
 	.run = run,
 	.usage = "replay FILE...",
 	.summary = "run captures through the same tracker, with their own clock",
-	.help = "Reads pcap and pcapng (Ethernet, raw IP, Linux cooked v1 and v2, null/loopback), - is standard input.\n"
-		"Prints one record a connection in the order of their first packets, as they stand at the last packet;\n"
+	.help = "Reads pcap and pcapng (Ethernet, raw IP, Linux cooked v1 and v2, null/loopback), - is standard "
+		"input.\n"
+		"Prints one record a connection in the order of their first packets, as they stand at the last "
+		"packet;\n"
 		"with --json as JSON Lines. Needs no privilege.\n",
 };

@@ -25,8 +25,9 @@ static const char *after_reset(const struct sw_conn *c)
 			return "REJ";
 		return !syn && silent(c, SW_CLIENT) ? "RSTRH" : "RSTR";
 	}
-	return !synack && (syn || silent(c, SW_SERVER)) && !(c->flags & SW_C_HS_DONE && !silent(c, SW_SERVER)) ? "RSTOS0"
-													      : "RSTO";
+	return !synack && (syn || silent(c, SW_SERVER)) && !(c->flags & SW_C_HS_DONE && !silent(c, SW_SERVER))
+		       ? "RSTOS0"
+		       : "RSTO";
 }
 
 const char *conn_state(const struct sw_conn *c)

@@ -29,4 +29,33 @@ void render_record_json(struct json *j, const struct record *r);
 void render_record_text(FILE *out, const struct record *r, u64 now_ns);
 void render_record_head(FILE *out);
 
+/* A table of connections. The first lines are held back to learn how wide addresses are; the rest streams. */
+#define RECORD_HOLD 128
+struct record_table {
+	FILE *out;
+	u64 now_ns; /* since the epoch: ages are counted up to it */
+	bool begun;
+	int width[2];
+	u32 held;
+	struct record hold[RECORD_HOLD];
+};
+void render_table_begin(struct record_table *t, FILE *out, u64 now_ns);
+void render_table_add(struct record_table *t, const struct record *r);
+void render_table_end(struct record_table *t);
+
+/* What was counted, as one JSON object or as text. With `before`: rates since then, latencies of that time only. */
+struct snapshot;
+void render_stats_json(struct json *j, const struct snapshot *m, u32 services);
+void render_stats_text(FILE *out, const struct snapshot *m, const struct snapshot *before, u32 services);
+
+/* Pieces of text. The buffer comes back, for use as an argument. */
+#define TEXT_SIZE 64
+char *text_addr(char buf[TEXT_SIZE], const u32 addr[4]); /* as in sw_key: IPv4 may be mapped */
+char *text_endpoint(char buf[TEXT_SIZE], const char *addr, u16 port); /* 192.0.2.1:80, [2001:db8::1]:80 */
+char *text_duration(char buf[TEXT_SIZE], u64 ns); /* three digits or two units: 412us, 1.24ms, 3m05s */
+char *text_count(char buf[TEXT_SIZE], u64 n); /* 1,234,567 */
+
+/* Everything written so far has reached the stream's other end, or -errno why not (-EPIPE: the reader left). */
+int render_flush(FILE *out);
+
 #endif

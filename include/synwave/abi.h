@@ -24,14 +24,14 @@ _Static_assert(sizeof(struct sw_key) == 36, "sw_key");
 
 #define SW_WSCALE_NONE 0xff
 /* sw_end.flags */
-#define SW_E_OFFER   0x01 /* its SYN or SYN-ACK was seen: isn, window and options are what it offered */
-#define SW_E_ISN     0x02 /* isn is known (offered, or inferred from the other end's ACK) */
-#define SW_E_MSS     0x04
-#define SW_E_SACK    0x08
-#define SW_E_TS      0x10
-#define SW_E_FIN     0x20 /* sent a FIN; nxt is the sequence number after it */
-#define SW_E_SEEN    0x40 /* a segment of it was seen */
-#define SW_E_ACKED   0x80 /* the FIN was acknowledged */
+#define SW_E_OFFER 0x01 /* its SYN or SYN-ACK was seen: isn, window and options are what it offered */
+#define SW_E_ISN   0x02 /* isn is known (offered, or inferred from the other end's ACK) */
+#define SW_E_MSS   0x04
+#define SW_E_SACK  0x08
+#define SW_E_TS    0x10
+#define SW_E_FIN   0x20 /* sent a FIN; nxt is the sequence number after it */
+#define SW_E_SEEN  0x40 /* a segment of it was seen */
+#define SW_E_ACKED 0x80 /* the FIN was acknowledged */
 
 /* One end of a connection. Sequence numbers, window (unscaled), mss (bytes): host order. */
 struct sw_end {
@@ -47,27 +47,27 @@ struct sw_end {
 _Static_assert(sizeof(struct sw_end) == 16, "sw_end");
 
 /* sw_conn.flags */
-#define SW_C_CLIENT_HI     0x00001 /* the client is endpoint 1 of the key */
-#define SW_C_ORIGIN        0x00006 /* how it was met: SW_ORIGIN_* << 1 */
-#define SW_C_V6            0x00008
-#define SW_C_SIMOPEN       0x00010 /* SYNs crossed */
-#define SW_C_SIMCLOSE      0x00020 /* FINs crossed */
-#define SW_C_CLOSED_FIRST  0x00040 /* there was a first FIN ... */
-#define SW_C_FIRST_SERVER  0x00080 /* ... and the server sent it */
-#define SW_C_RESET         0x00100 /* a RST counted ... */
-#define SW_C_RESET_SERVER  0x00200 /* ... and the server sent it */
-#define SW_C_HS_OPEN       0x00400 /* its handshake is in progress in the books */
-#define SW_C_TD_OPEN       0x00800 /* its teardown is in progress in the books */
-#define SW_C_HS_DONE       0x01000 /* the handshake completed */
-#define SW_C_PROVISIONAL   0x02000 /* the RST could not be judged: what follows may contradict it */
-#define SW_C_RIVAL         0x04000 /* a SYN with a new ISN waits for its answer ... */
-#define SW_C_RIVAL_SERVER  0x08000 /* ... and the server sent it */
-#define SW_C_INFERRED      0x10000 /* the SYN-ACK was inferred, not seen */
-#define SW_C_CLIENT_LOCAL  0x20000
-#define SW_C_SERVER_LOCAL  0x40000
-#define SW_C_THREE_WAY     0x80000 /* the second FIN acknowledged the first */
-#define SW_C_SAVED_HS      0x100000 /* before the provisional RST: the handshake was in progress */
-#define SW_C_SAVED_TD      0x200000 /* before the provisional RST: the teardown was in progress */
+#define SW_C_CLIENT_HI    0x00001 /* the client is endpoint 1 of the key */
+#define SW_C_ORIGIN       0x00006 /* how it was met: SW_ORIGIN_* << 1 */
+#define SW_C_V6           0x00008
+#define SW_C_SIMOPEN      0x00010 /* SYNs crossed */
+#define SW_C_SIMCLOSE     0x00020 /* FINs crossed */
+#define SW_C_CLOSED_FIRST 0x00040 /* there was a first FIN ... */
+#define SW_C_FIRST_SERVER 0x00080 /* ... and the server sent it */
+#define SW_C_RESET        0x00100 /* a RST counted ... */
+#define SW_C_RESET_SERVER 0x00200 /* ... and the server sent it */
+#define SW_C_HS_OPEN      0x00400 /* its handshake is in progress in the books */
+#define SW_C_TD_OPEN      0x00800 /* its teardown is in progress in the books */
+#define SW_C_HS_DONE      0x01000 /* the handshake completed */
+#define SW_C_PROVISIONAL  0x02000 /* the RST could not be judged: what follows may contradict it */
+#define SW_C_RIVAL        0x04000 /* a SYN with a new ISN waits for its answer ... */
+#define SW_C_RIVAL_SERVER 0x08000 /* ... and the server sent it */
+#define SW_C_INFERRED     0x10000 /* the SYN-ACK was inferred, not seen */
+#define SW_C_CLIENT_LOCAL 0x20000
+#define SW_C_SERVER_LOCAL 0x40000
+#define SW_C_THREE_WAY    0x80000 /* the second FIN acknowledged the first */
+#define SW_C_SAVED_HS     0x100000 /* before the provisional RST: the handshake was in progress */
+#define SW_C_SAVED_TD     0x200000 /* before the provisional RST: the teardown was in progress */
 
 #define SW_ORIGIN_SYN       0
 #define SW_ORIGIN_SYN_ACK   1
@@ -86,7 +86,7 @@ struct sw_conn {
 	u64 rival_ns; /* SYN with a new ISN: its time ... */
 	struct sw_end rival; /* ... and its offer */
 	u32 rst_seq; /* of the provisional RST */
-	u16 place[2]; /* where the first SYN and the first SYN-ACK were seen: a copy seen elsewhere is no retransmission */
+	u16 place[2]; /* where the first SYN and SYN-ACK were seen: a copy seen elsewhere is no retransmission */
 	u16 rival_place;
 	u8 saved[2]; /* states before the provisional RST */
 	u8 visits; /* of the slow path while only one direction was seen, saturating */

@@ -9,7 +9,7 @@ SW_INLINE u32 sw_log2(u64 v)
 {
 	u32 r = 0;
 
-SW_UNROLL
+	SW_UNROLL
 	for (u32 s = 32; s; s >>= 1)
 		if (v >> s) {
 			v >>= s;

@@ -90,8 +90,8 @@ struct sw_wire_tcp {
 	__be16 urgent;
 } __attribute__((packed, aligned(2)));
 
-#define SW_MAX_TAGS 4
-#define SW_MAX_EXT  8
+#define SW_MAX_TAGS     4
+#define SW_MAX_EXT      8
 #define SW_MAX_EXT_SIZE 1024
 
 /* Takes n bytes; NULL when they cannot be read. A macro, because the verifier wants the comparison in place. */
@@ -134,7 +134,7 @@ SW_INLINE enum sw_reason sw_parse_eth(struct sw_cursor *c, struct sw_ethertype *
 	if (!eth)
 		return SW_TRUNCATED;
 	next->v = bpf_ntohs(eth->type);
-SW_UNROLL
+	SW_UNROLL
 	for (int i = 0; i < SW_MAX_TAGS; i++) {
 		if (next->v != 0x8100 && next->v != 0x88a8)
 			return SW_OK;
@@ -235,7 +235,7 @@ SW_INLINE enum sw_reason sw_parse_ip6(struct sw_cursor *c, u32 addr[2][4], struc
 	sw_copy_addr(addr[0], ip->saddr);
 	sw_copy_addr(addr[1], ip->daddr);
 	bool more = true;
-SW_UNROLL
+	SW_UNROLL
 	for (int i = 0; i < SW_MAX_EXT; i++) {
 		sw_meet(c, p);
 		enum sw_reason why = sw_parse_ext(c, &p->next, &more);
@@ -329,7 +329,7 @@ SW_INLINE enum sw_reason sw_parse_tcp(struct sw_cursor *c, u16 port[2], struct s
 
 SW_INLINE bool sw_addr_less(const u32 a[4], const u32 b[4])
 {
-SW_UNROLL
+	SW_UNROLL
 	for (int i = 0; i < 3; i++)
 		if (a[i] != b[i])
 			return a[i] < b[i];

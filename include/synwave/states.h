@@ -24,6 +24,7 @@ enum sw_fact { SW_F_SYN, SW_F_SYNACK, SW_F_ACK_SYN, SW_F_ACK_FIN, SW_F_FIN, SW_F
 #define TW SW_TIME_WAIT
 #define CD SW_CLOSED
 
+// clang-format off
 /* The sender's state after a segment that proves the fact. 16 columns: an index masked with 15 needs no check. */
 SW_TABLE u8 sw_sends[SW_FACT_COUNT][16] = {
 	/*               LI  SS  SR  ES  F1  F2  CW  CG  LA  TW  CD */
@@ -46,6 +47,7 @@ SW_TABLE u8 sw_gets[SW_FACT_COUNT][16] = {
 	[SW_F_RST]     = {CD, CD, CD, CD, CD, CD, CD, CD, CD, CD, CD},
 };
 
+// clang-format on
 #undef LI
 #undef SS
 #undef SR

@@ -9,9 +9,9 @@
 
 #include "tracker.h"
 
-#define SW_ALL_WAYS  ((1u << SW_WAYS) - 1)
-#define SW_HALF_MIN  2 /* ways that completed connections never take */
-#define SW_PATIENCE  16 /* segments of one direction, before we stop waiting for the other */
+#define SW_ALL_WAYS ((1u << SW_WAYS) - 1)
+#define SW_HALF_MIN 2 /* ways that completed connections never take */
+#define SW_PATIENCE 16 /* segments of one direction, before we stop waiting for the other */
 
 /* Keyed multilinear hashing (strongly universal): who does not know the key cannot aim at a set. */
 SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *key)
@@ -20,7 +20,7 @@ SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *
 	u64 sum = conf->hash_key[9];
 
 	__builtin_memcpy(word, key, sizeof(word));
-SW_UNROLL
+	SW_UNROLL
 	for (int i = 0; i < 9; i++)
 		sum += conf->hash_key[i] * word[i];
 	return sum >> 32;
@@ -73,7 +73,7 @@ SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 *waiting)
 	u64 rep = tag * SW_LANES, low = 0x7fff * SW_LANES;
 	u32 any = 0, wait = 0;
 
-SW_UNROLL
+	SW_UNROLL
 	for (int i = 0; i < 8; i++) {
 		u64 w = word[i];
 		u64 hit = ~(((w ^ rep) & low) + low) & ~low;
@@ -105,7 +105,7 @@ SW_INLINE bool sw_same_key(const struct sw_key *a, const struct sw_key *b)
 
 	__builtin_memcpy(x, a, sizeof(x));
 	__builtin_memcpy(y, b, sizeof(y));
-SW_UNROLL
+	SW_UNROLL
 	for (int i = 0; i < 9; i++)
 		diff |= x[i] ^ y[i];
 	return !diff;
@@ -132,7 +132,7 @@ SW_INLINE bool sw_two_sided(const struct sw_conn *c)
 
 /* Which timeout governs: the later phase of the two ends. */
 SW_TABLE u8 sw_phase[16] = {
-	[SW_LISTEN] = SW_T_SYN_SENT,	   [SW_SYN_SENT] = SW_T_SYN_SENT,   [SW_SYN_RCVD] = SW_T_SYN_RCVD,
+	[SW_LISTEN] = SW_T_SYN_SENT,         [SW_SYN_SENT] = SW_T_SYN_SENT,   [SW_SYN_RCVD] = SW_T_SYN_RCVD,
 	[SW_ESTABLISHED] = SW_T_ESTABLISHED, [SW_FIN_WAIT_1] = SW_T_FIN_WAIT, [SW_FIN_WAIT_2] = SW_T_CLOSE_WAIT,
 	[SW_CLOSE_WAIT] = SW_T_CLOSE_WAIT,   [SW_CLOSING] = SW_T_FIN_WAIT,    [SW_LAST_ACK] = SW_T_LAST_ACK,
 	[SW_TIME_WAIT] = SW_T_TIME_WAIT,     [SW_CLOSED] = SW_T_CLOSED,
@@ -215,7 +215,7 @@ SW_INLINE u32 sw_expired_ways(const struct sw_set *set, u32 among, u32 active, u
 {
 	u32 old = 0;
 
-SW_UNROLL
+	SW_UNROLL
 	for (u32 i = 0; i < SW_WAYS; i++)
 		old |= (~(tick - set->deadline[i]) >> 31) << i; /* no branch: 30 of them would cost the verifier dear */
 	/* of the active ones nobody knows here; they get their second chance from the hand */
@@ -330,7 +330,8 @@ SW_INLINE u8 sw_role(const struct sw_conn *c, const struct sw_packet *p)
 }
 
 /* Makes the connection, when the segment is the first of one. */
-SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct sw_packet *p, u64 now,
+			    struct sw_step *s)
 {
 	if (!s->fresh) {
 		s->from = sw_role(c, p);
@@ -378,7 +379,7 @@ SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, u16 tag, con
 			     const volatile struct sw_conf *conf, struct sw_step *s)
 {
 	sw_segment(t, set, tag, p, now, conf, s);
-SW_UNROLL
+	SW_UNROLL
 	for (u32 i = 0; i < SW_BOOK_COUNT; i++)
 		set->book[i] += s->book[i];
 }

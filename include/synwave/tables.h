@@ -86,7 +86,8 @@ enum sw_book { SW_BOOKS(SW_ENUM_) SW_BOOK_COUNT };
 	X(EV_RST, "rst_counted", "RSTs that closed a connection") \
 	X(EV_RST_IGNORED, "rst_ignored", "RSTs that the receiver would not accept") \
 	X(EV_RST_UNKNOWN, "rst_unknown", "RSTs of no connection in the table") \
-	X(EV_RST_CONTRADICTED, "rst_contradicted", "RSTs disproved by their alleged sender; the connection was restored") \
+	X(EV_RST_CONTRADICTED, "rst_contradicted", \
+	  "RSTs disproved by their alleged sender; the connection was restored") \
 	X(EV_FIN_CONTRADICTED, "fin_contradicted", "FINs disproved by data after them") \
 	X(EV_CLOSE_FOUR_WAY, "four_way", "teardowns: FIN, ACK, FIN, ACK") \
 	X(EV_CLOSE_THREE_WAY, "three_way", "teardowns: FIN, FIN+ACK, ACK") \

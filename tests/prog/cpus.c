@@ -12,7 +12,7 @@
 #include "prog.h"
 #include "synwave.skel.h"
 
-#define ROUNDS 125000 /* of 8 segments */
+#define ROUNDS   125000 /* of 8 segments */
 #define FLAG_ACK SW_TCP_ACK
 #define FLAG_FIN (SW_TCP_FIN | SW_TCP_ACK)
 
@@ -58,7 +58,8 @@ static void *play(void *arg)
 	for (u32 round = 0; round < ROUNDS; round++) {
 		u32 isn[2] = {round * 100000 + 1, round * 70000 + 7};
 		for (size_t i = 0; i < SW_ARRAY_SIZE(steps); i++) {
-			struct segment s = {.from = me->role, .flags = steps[i].flags[me->role],
+			struct segment s = {.from = me->role,
+					    .flags = steps[i].flags[me->role],
 					    .seq = isn[me->role] + steps[i].seq[me->role],
 					    .ack = isn[!me->role] + steps[i].ack[me->role],
 					    .len = steps[i].len[me->role]};
@@ -101,8 +102,8 @@ void test_two_cpus(void)
 			open += set.used >> way & 1 && set.conn[way].flags & (SW_C_HS_OPEN | SW_C_TD_OPEN);
 	}
 	prog_stats(skel, &st);
-	snprintf(line, sizeof(line), "two CPUs: %d rounds, %llu/%llu handshakes, %llu/%llu teardowns, %llu open", ROUNDS,
-		 book[SW_HS_COMPLETED], book[SW_HS_STARTED], book[SW_TD_COMPLETED], book[SW_TD_STARTED], open);
+	snprintf(line, sizeof(line), "two CPUs: %d rounds, %llu/%llu handshakes, %llu/%llu teardowns, %llu open",
+		 ROUNDS, book[SW_HS_COMPLETED], book[SW_HS_STARTED], book[SW_TD_COMPLETED], book[SW_TD_STARTED], open);
 	count_test(book[SW_HS_STARTED] == ROUNDS && book[SW_HS_COMPLETED] == ROUNDS && book[SW_TD_STARTED] == ROUNDS &&
 			   book[SW_TD_COMPLETED] == ROUNDS && !open,
 		   line);

@@ -121,8 +121,8 @@ static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, b
 			if (!(set.used >> way & 1) || !sw_same_key(&c->key, &key))
 				continue;
 			found++;
-			TEST(c->end[0].state == x->client && c->end[1].state == x->server, "%s, %s: %s %s", x->name, hook,
-			     sw_state_name[c->end[0].state], sw_state_name[c->end[1].state]);
+			TEST(c->end[0].state == x->client && c->end[1].state == x->server, "%s, %s: %s %s", x->name,
+			     hook, sw_state_name[c->end[0].state], sw_state_name[c->end[1].state]);
 			TEST(!strcmp(conn_state(c), x->conn_state), "%s, %s: %s", x->name, hook, conn_state(c));
 			TEST(!(c->end[0].flags & SW_E_OFFER) || (c->end[0].mss == 1460 && c->end[0].wscale == 7),
 			     "%s, %s: options of the client", x->name, hook);

@@ -21,9 +21,10 @@ static u32 rnd(u32 below)
 
 static void random_frame(struct frame *f)
 {
-	static const u8 flags[] = {SW_TCP_SYN,		    SW_TCP_SYN | SW_TCP_ACK, SW_TCP_ACK, SW_TCP_ACK,
-				   SW_TCP_FIN | SW_TCP_ACK, SW_TCP_RST,		     SW_TCP_RST | SW_TCP_ACK};
-	struct segment s = {.from = rnd(2), .flags = flags[rnd(20) ? rnd(5) : 5 + rnd(2)], .seq = 1 + rnd(4), .ack = 1 + rnd(4)};
+	static const u8 flags[] = {SW_TCP_SYN, SW_TCP_SYN | SW_TCP_ACK, SW_TCP_ACK, SW_TCP_ACK, SW_TCP_FIN | SW_TCP_ACK,
+				   SW_TCP_RST, SW_TCP_RST | SW_TCP_ACK};
+	struct segment s = {
+		.from = rnd(2), .flags = flags[rnd(20) ? rnd(5) : 5 + rnd(2)], .seq = 1 + rnd(4), .ack = 1 + rnd(4)};
 	bool v6 = rnd(2);
 	int tags = rnd(3);
 
@@ -88,8 +89,8 @@ void test_random_frames(void)
 		forget_times(&e.set[at]);
 		sets_differ += !!memcmp(&set, &e.set[at], sizeof(set));
 	}
-	snprintf(line, sizeof(line), "%d random frames, kernel and native: %u verdicts, %u counters, %u sets differ", FRAMES,
-		 frames_differ, counts_differ, sets_differ);
+	snprintf(line, sizeof(line), "%d random frames, kernel and native: %u verdicts, %u counters, %u sets differ",
+		 FRAMES, frames_differ, counts_differ, sets_differ);
 	count_test(!frames_differ && !counts_differ && !sets_differ, line);
 	engine_close(&e);
 	synwave_bpf__destroy(skel);

@@ -127,8 +127,8 @@ static void test_flood(void)
 /* Random segments of few connections, time running: nothing must break the laws. */
 static void test_random(void)
 {
-	static const u8 flags[] = {SW_TCP_SYN,		    SW_TCP_SYN | SW_TCP_ACK, SW_TCP_ACK,
-				   SW_TCP_FIN | SW_TCP_ACK, SW_TCP_RST,		     SW_TCP_RST | SW_TCP_ACK};
+	static const u8 flags[] = {SW_TCP_SYN, SW_TCP_SYN | SW_TCP_ACK, SW_TCP_ACK, SW_TCP_FIN | SW_TCP_ACK,
+				   SW_TCP_RST, SW_TCP_RST | SW_TCP_ACK};
 	u64 now = 1000 * SW_NS_PER_S;
 	struct engine e;
 	struct sums t;
@@ -138,7 +138,8 @@ static void test_random(void)
 		abort();
 	conf_defaults(&e.conf);
 	for (int i = 0; i < 400000; i++) {
-		struct sw_packet p = packet(2 + rnd() % 300, rnd() % 2, flags[rnd() % 16 ? rnd() % 4 : 4 + rnd() % 2], 1 + rnd() % 4, 1 + rnd() % 4);
+		struct sw_packet p = packet(2 + rnd() % 300, rnd() % 2, flags[rnd() % 16 ? rnd() % 4 : 4 + rnd() % 2],
+					    1 + rnd() % 4, 1 + rnd() % 4);
 		p.len = rnd() % 8 ? 0 : rnd() % 3;
 		p.kind = sw_kind_of(p.flags, p.len);
 		p.place = rnd() % 2;
@@ -211,7 +212,8 @@ static void test_match(void)
 /* Sizes: what is asked for fits on average, both classes have their minimum. */
 static void test_sizes(void)
 {
-	static const u32 ask[][2] = {{262144, 65536}, {1, 1}, {64, 16}, {1000000, 1000}, {1000, 1000000}, {16000000, 4000000}};
+	static const u32 ask[][2] = {{262144, 65536}, {1, 1},          {64, 16},
+				     {1000000, 1000}, {1000, 1000000}, {16000000, 4000000}};
 
 	for (size_t i = 0; i < SW_ARRAY_SIZE(ask); i++) {
 		struct sw_conf c = {0};

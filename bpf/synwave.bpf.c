@@ -10,6 +10,11 @@
 /* Frozen before the load: the verifier sees constants. */
 const volatile struct sw_conf conf = {.sets = 1};
 
+/* `synwave replay --engine kernel` runs these very programs by BPF_PROG_TEST_RUN with a capture's clock. Frozen too: to
+ * the attached program this is `false`, and the verifier removes what depends on it. */
+const volatile bool replay = false;
+struct sw_replay replay_io;
+
 /* Where a frame was seen, and by whom it was sent. */
 struct sight {
 	u32 size; /* bytes on the wire */
@@ -25,18 +30,23 @@ static __always_inline void track(struct scratch *w, struct sw_stats *st)
 	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
 	u16 tag = sw_tag_of(hash);
 
-	if (!t || sw_quiet(t, tag, p))
+	if (t && sw_quiet(t, tag, p))
 		return;
 	struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
-	if (!set) {
+	if (!t || !set) {
 		st->ignored[SW_NO_TABLE]++;
 		return;
 	}
-	u64 now = bpf_ktime_get_ns();
+	u64 now = replay ? replay_io.now : bpf_ktime_get_ns();
 	__builtin_memset(&w->step, 0, sizeof(w->step));
 	bpf_spin_lock(&set->lock);
 	sw_table_step(t, set, tag, p, now, &conf, &w->step);
 	bpf_spin_unlock(&set->lock);
+	if (replay) {
+		replay_io.set = at;
+		replay_io.way = w->step.way;
+		replay_io.dropped = w->step.dropped;
+	}
 	record(&w->step, p, st);
 }
 
@@ -75,7 +85,8 @@ static __always_inline struct scratch *workplace(void)
 SEC("xdp.frags")
 int synwave_xdp(struct xdp_md *ctx)
 {
-	struct sight s = {.size = bpf_xdp_get_buff_len(ctx), .place = ctx->ingress_ifindex << 1};
+	struct sight s = {.size = replay ? replay_io.size : bpf_xdp_get_buff_len(ctx),
+			  .place = ctx->ingress_ifindex << 1};
 	struct scratch *w = workplace();
 	enum sw_reason why;
 

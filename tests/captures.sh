@@ -15,5 +15,16 @@ echo "$out"
 good=$(grep -Eo '^[0-9]+ of [0-9]+' <<< "$out" | cut -d' ' -f1)
 all=$(grep -Eo '^[0-9]+ of [0-9]+' <<< "$out" | cut -d' ' -f3)
 [ -n "$all" ] || { echo "captures: 0 passed, 1 failed"; exit 1; }
-echo "captures: $good passed, $((all - good)) failed"
-[ "$good" = "$all" ]
+bad=$((all - good))
+
+# both engines, byte for byte
+for pcap in "$traces"/*.pcap; do
+	if cmp -s <(build/synwave replay --json "$pcap") <(build/synwave replay --engine kernel --json "$pcap"); then
+		good=$((good + 1))
+	else
+		echo "not ok - engines differ on $pcap"
+		bad=$((bad + 1))
+	fi
+done
+echo "captures: $good passed, $bad failed"
+[ "$bad" = 0 ]

@@ -79,14 +79,15 @@ static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64
 	engine_frame(&r->engine, frame, cap, size, l3, now);
 }
 
-static int replay_file(struct replay *r, const char *path, const struct global *g)
+static int replay_file(struct replay *r, const char *path, bool kernel, const struct global *g)
 {
-	char why[256];
+	char why[512] = "no memory for the table";
 	u64 lost;
 	int ret = EXIT_DONE;
 
-	if (engine_open(&r->engine, FLOWS, HALF_OPEN))
-		return cmd_fail("replay: %s: no memory for the table", path);
+	if (kernel ? engine_open_kernel(&r->engine, FLOWS, HALF_OPEN, why, sizeof(why))
+		   : engine_open(&r->engine, FLOWS, HALF_OPEN))
+		return cmd_fail("replay: %s: %s", path, why);
 	r->engine.gone = keep;
 	r->engine.ctx = r;
 	r->count = 0;
@@ -111,16 +112,22 @@ static int replay_file(struct replay *r, const char *path, const struct global *
 
 static int run(int argc, char **argv, const struct global *g)
 {
-	static const struct option options[] = {{0}};
+	static const struct option options[] = {{"engine", required_argument, NULL, 'e'}, {0}};
 	struct replay r = {0};
-	int ret = EXIT_DONE;
+	bool kernel = false;
+	int ret = EXIT_DONE, opt;
 
-	while (getopt_long(argc, argv, "", options, NULL) != -1)
-		return cmd_usage(&cmd_replay, "unknown option");
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt != 'e')
+			return cmd_usage(&cmd_replay, "unknown option");
+		kernel = !strcmp(optarg, "kernel");
+		if (!kernel && strcmp(optarg, "native"))
+			return cmd_usage(&cmd_replay, "--engine %s: not native or kernel", optarg);
+	}
 	if (optind == argc)
 		return cmd_usage(&cmd_replay, "no capture named");
 	for (int i = optind; i < argc; i++) {
-		int one = replay_file(&r, argv[i], g);
+		int one = replay_file(&r, argv[i], kernel, g);
 		ret = one ? one : ret;
 	}
 	free(r.kept);
@@ -130,11 +137,13 @@ static int run(int argc, char **argv, const struct global *g)
 const struct command cmd_replay = {
 	.name = "replay",
 	.run = run,
-	.usage = "replay FILE...",
+	.usage = "replay FILE... [--engine native|kernel]",
 	.summary = "run captures through the same tracker, with their own clock",
 	.help = "Reads pcap and pcapng (Ethernet, raw IP, Linux cooked v1 and v2, null/loopback), - is standard "
 		"input.\n"
 		"Prints one record a connection in the order of their first packets, as they stand at the last "
 		"packet;\n"
-		"with --json as JSON Lines. Needs no privilege.\n",
+		"with --json as JSON Lines.\n"
+		"  --engine native   the shared core in this process: needs no privilege (default)\n"
+		"  --engine kernel   the very BPF programs that attach uses, by BPF_PROG_TEST_RUN: needs root\n",
 };

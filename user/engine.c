@@ -40,11 +40,14 @@ int conf_defaults(struct sw_conf *conf)
 	return 0;
 }
 
+static const struct engine_driver native;
+
 int engine_open(struct engine *e, u32 flows, u32 half_open)
 {
 	int err;
 
 	memset(e, 0, sizeof(*e));
+	e->driver = &native;
 	conf_sizes(&e->conf, flows, half_open);
 	err = conf_defaults(&e->conf);
 	/* A capture says all there is to say: nothing is given up while there is room, and nothing is waited for. */
@@ -65,6 +68,8 @@ int engine_open(struct engine *e, u32 flows, u32 half_open)
 
 void engine_close(struct engine *e)
 {
+	if (e->driver && e->driver->close)
+		e->driver->close(e);
 	free(e->set);
 	free(e->tags);
 	free(e->birth);
@@ -82,20 +87,20 @@ static void record_latency(struct sw_hist *h, u64 ns)
 	h->bucket[sw_hist_index(ns)]++;
 }
 
-static void report_dropped(struct engine *e, u32 at, const struct sw_set *before, const struct sw_step *step)
+void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct sw_set *before)
 {
-	for (u32 way = 0; way < SW_WAYS; way++) {
-		u64 *birth = &e->birth[(size_t)at * SW_WAYS + way];
+	u64 *birth = &e->birth[(size_t)at * SW_WAYS];
 
-		if (!(step->dropped >> way & 1))
+	for (u32 w = 0; w < SW_WAYS; w++) {
+		if (!(dropped >> w & 1))
 			continue;
 		if (e->gone)
-			e->gone(e->ctx, &before->conn[way], *birth,
-				(s32)(sw_tick(e->last_ns) - before->deadline[way]) >= 0);
-		*birth = e->frames;
+			e->gone(e->ctx, &before->conn[w], birth[w],
+				(s32)(sw_tick(e->last_ns) - before->deadline[w]) >= 0);
+		birth[w] = e->frames;
 	}
-	if (step->way < SW_WAYS && !(before->used >> step->way & 1))
-		e->birth[(size_t)at * SW_WAYS + step->way] = e->frames;
+	if (way < SW_WAYS && !(before->used >> way & 1))
+		birth[way] = e->frames;
 }
 
 static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
@@ -108,24 +113,19 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 		return;
 	memcpy(&before, &e->set[at], sizeof(before));
 	sw_table_step(&e->tags[at], &e->set[at], sw_tag_of(hash), p, now, &e->conf, &step);
-	report_dropped(e, at, &before, &step);
+	engine_stepped(e, at, step.way, step.dropped, &before);
 	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
 		e->stats.event[i] += step.events >> i & 1;
 	record_latency(&e->stats.syn_synack, step.syn_synack_ns);
 	record_latency(&e->stats.synack_ack, step.synack_ack_ns);
 }
 
-void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
+static void native_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
 {
 	struct sw_packet p = {0};
 	u8 options[SW_OPTIONS_ROOM] = {0};
 	enum sw_reason why = sw_parse((void *)frame, (void *)(frame + cap), size, l3, &p);
 
-	e->frames++;
-	if (now < e->last_ns)
-		e->backwards++;
-	else
-		e->last_ns = now;
 	if (why == SW_OK || why == SW_BAD_FLAGS)
 		e->stats.kind[p.kind]++;
 	if (why) {
@@ -141,8 +141,22 @@ void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3,
 	engine_track(e, &p, now);
 }
 
+static const struct engine_driver native = {.frame = native_frame};
+
+void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
+{
+	e->frames++;
+	if (now < e->last_ns)
+		e->backwards++;
+	else
+		e->last_ns = now;
+	e->driver->frame(e, frame, cap, size, l3, now);
+}
+
 void engine_finish(struct engine *e)
 {
+	if (e->driver->finish)
+		e->driver->finish(e);
 	for (u32 at = 0; at < e->conf.sets; at++)
 		for (u32 way = 0; way < SW_WAYS; way++)
 			if (e->set[at].used >> way & 1)

@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The native engine: the shared core over plain memory, under whatever clock the caller has. */
+/* A table under the clock of whoever feeds it: the shared core over plain memory ("native"), or the very programs that
+ * attach loads, by BPF_PROG_TEST_RUN ("kernel"). The second keeps a mirror of the kernel's sets, so both report alike. */
 #ifndef SYNWAVE_ENGINE_H
 #define SYNWAVE_ENGINE_H
 
 #include "synwave/table.h"
 
+struct engine;
+struct engine_driver {
+	void (*frame)(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now);
+	void (*finish)(struct engine *e); /* fetches tags and counters */
+	void (*close)(struct engine *e);
+};
+
 struct engine {
+	const struct engine_driver *driver;
+	void *own; /* the driver's */
 	struct sw_conf conf;
 	struct sw_set *set;
 	struct sw_tags *tags;
@@ -25,9 +35,13 @@ void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open);
 int conf_defaults(struct sw_conf *conf);
 
 int engine_open(struct engine *e, u32 flows, u32 half_open);
+/* The same in the kernel; on error one line in `why`. */
+int engine_open_kernel(struct engine *e, u32 flows, u32 half_open, char *why, size_t room);
 void engine_close(struct engine *e);
 /* One frame; `cap` bytes of `size` are there. `l3`: it begins with the IP header. */
 void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now);
+/* For drivers: a step changed set `at` (e->set[at] is as it was before). */
+void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct sw_set *before);
 /* Reports what is still in the table, as it stands at the time of the last frame. */
 void engine_finish(struct engine *e);
 

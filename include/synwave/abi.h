@@ -197,6 +197,15 @@ struct sw_iface {
 };
 #define SW_IFACES 256
 
+/* Between `replay` and the program, in its .bss; not pinned. */
+struct sw_replay {
+	u64 now; /* in: the frame's time, ns */
+	u32 size; /* in: its length on the wire */
+	u32 set; /* out: the set that was changed; unchanged if none was */
+	u32 way; /* out: as in struct sw_step */
+	u32 dropped;
+};
+
 enum sw_hook { SW_HOOK_NONE, SW_HOOK_XDP_NATIVE, SW_HOOK_XDP_GENERIC, SW_HOOK_TCX, SW_HOOK_CLSACT, SW_HOOK_COUNT };
 
 #endif

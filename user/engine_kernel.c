@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The kernel's engine: synwave_xdp, a capture's clock in its .bss, one BPF_PROG_TEST_RUN a frame. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine.h"
+#include "synwave.skel.h"
+
+#define HEAD 2048 /* of a frame: more than all headers that the parser takes but for the longest chains */
+#define ETH  14
+
+struct engine_kernel {
+	struct synwave_bpf *skel;
+	u64 errors; /* frames that the kernel would not run */
+};
+
+static void kernel_close(struct engine *e)
+{
+	struct engine_kernel *k = e->own;
+
+	synwave_bpf__destroy(k->skel);
+	free(k);
+	e->own = NULL;
+}
+
+static void kernel_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
+{
+	struct engine_kernel *k = e->own;
+	struct synwave_bpf *skel = k->skel;
+	struct sw_replay *io = &skel->bss->replay_io;
+	u8 room[ETH + HEAD] = {0};
+	u32 at = 0;
+
+	if (l3) { /* XDP knows Ethernet only: give it a header that says what follows */
+		at = ETH;
+		room[12] = cap && frame[0] >> 4 == 6 ? 0x86 : 0x08;
+		room[13] = cap && frame[0] >> 4 == 6 ? 0xdd : 0x00;
+	}
+	cap = cap < HEAD ? cap : HEAD;
+	memcpy(room + at, frame, cap);
+	*io = (struct sw_replay){.now = now, .size = size + at, .set = ~0u};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = room, .data_size_in = cap + at < ETH ? ETH : cap + at);
+	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.synwave_xdp), &run)) {
+		k->errors++;
+		return;
+	}
+	if (io->set >= e->conf.sets)
+		return;
+	struct sw_set before = e->set[io->set];
+	bpf_map__lookup_elem(skel->maps.sets, &io->set, sizeof(io->set), &e->set[io->set], sizeof(before), 0);
+	engine_stepped(e, io->set, io->way, io->dropped, &before);
+}
+
+static void kernel_finish(struct engine *e)
+{
+	struct engine_kernel *k = e->own;
+	struct synwave_bpf *skel = k->skel;
+	int cpus = libbpf_num_possible_cpus();
+	struct sw_stats *each = calloc(cpus, sizeof(*each));
+	u32 zero = 0;
+
+	for (u32 at = 0; at < e->conf.sets; at++)
+		bpf_map__lookup_elem(skel->maps.tags, &at, sizeof(at), &e->tags[at], sizeof(e->tags[at]), 0);
+	if (each && !bpf_map__lookup_elem(skel->maps.stats, &zero, sizeof(zero), each, cpus * sizeof(*each), 0))
+		for (int cpu = 0; cpu < cpus; cpu++)
+			for (size_t i = 0; i < sizeof(*each) / sizeof(u64); i++)
+				((u64 *)&e->stats)[i] += ((u64 *)&each[cpu])[i];
+	free(each);
+}
+
+static const struct engine_driver kernel = {kernel_frame, kernel_finish, kernel_close};
+
+int engine_open_kernel(struct engine *e, u32 flows, u32 half_open, char *why, size_t room)
+{
+	struct engine_kernel *k = calloc(1, sizeof(*k));
+	struct synwave_bpf *skel = k ? synwave_bpf__open() : NULL;
+	struct bpf_program *prog;
+	int err = -ENOMEM;
+
+	snprintf(why, room, "no memory for the table");
+	if (!skel || engine_open(e, flows, half_open))
+		goto fail;
+	memcpy((void *)&skel->rodata->conf, &e->conf, sizeof(e->conf));
+	skel->rodata->replay = true;
+	bpf_map__set_max_entries(skel->maps.tags, e->conf.sets);
+	bpf_map__set_max_entries(skel->maps.sets, e->conf.sets);
+	bpf_object__for_each_program(prog, skel->obj)
+		bpf_program__set_autoload(prog, prog == skel->progs.synwave_xdp);
+	err = synwave_bpf__load(skel);
+	if (err) {
+		snprintf(why, room, "the kernel does not load the program (%s): run as root, or use --engine native",
+			 strerror(-err));
+		engine_close(e);
+		goto fail;
+	}
+	k->skel = skel;
+	e->own = k;
+	e->driver = &kernel;
+	return 0;
+fail:
+	synwave_bpf__destroy(skel);
+	free(k);
+	return err;
+}

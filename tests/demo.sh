@@ -25,7 +25,7 @@ on() { # HOST COMMAND...: shows the command, runs it there
 	local host=$1
 	shift
 	printf '  %s# %s\n' "$host" "${*/#"$SYNWAVE"/synwave}"
-	nsenter --net="/run/netns/$host" "$@" | sed 's/^/    /'
+	nsenter --net="/run/netns/$host" "$@" 2>&1 | sed 's/^/    /'
 }
 
 mount -t tmpfs tmpfs /run
@@ -36,7 +36,7 @@ mkfifo /run/orders /run/answers
 exec 3>/run/orders 4</run/answers
 order() { # one step of demo_hosts.py; its answer is what it did
 	echo "$1" >&3
-	read -r -t 20 answer <&4 || { echo "demo: the clients did not get to the end" >&2; exit 1; }
+	IFS= read -r -t 20 answer <&4 || { echo "demo: the clients did not get to the end" >&2; exit 1; }
 	printf '    %s\n' "${answer//$'\t'/$'\n'    }"
 }
 

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "capture.h"
 #include "cmd.h"
@@ -25,6 +26,7 @@ struct replay {
 	struct kept *kept;
 	size_t count, room;
 	bool nomem;
+	bool progress; /* somebody watches */
 };
 
 static void keep(void *ctx, const struct sw_conn *c, u64 birth, bool expired)
@@ -77,6 +79,9 @@ static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64
 	struct replay *r = ctx;
 
 	engine_frame(&r->engine, frame, cap, size, l3, now);
+	if (r->progress && !(r->engine.frames & 0xfffff))
+		fprintf(stderr, "\r%llu million packets, %zu connections ended\033[K", r->engine.frames >> 20,
+			r->count);
 }
 
 static int replay_file(struct replay *r, const char *path, bool kernel, const struct global *g)
@@ -87,25 +92,27 @@ static int replay_file(struct replay *r, const char *path, bool kernel, const st
 
 	if (kernel ? engine_open_kernel(&r->engine, FLOWS, HALF_OPEN, why, sizeof(why))
 		   : engine_open(&r->engine, FLOWS, HALF_OPEN))
-		return cmd_fail("replay: %s: %s", path, why);
+		return cmd_fail("%s: %s", path, why);
 	r->engine.gone = keep;
 	r->engine.ctx = r;
 	r->count = 0;
 	if (capture_read(path, on_frame, r, why, sizeof(why)))
-		ret = cmd_fail("replay: %s: %s", path, why);
+		ret = cmd_fail("%s: %s", path, why);
+	if (r->progress && r->engine.frames >> 20)
+		fputs("\r\033[K", stderr);
 	engine_finish(&r->engine);
 	print_records(r, g);
 	lost = r->engine.stats.event[SW_EV_EVICT_HALF_OPEN] + r->engine.stats.event[SW_EV_EVICT_ONE_SIDED];
 	if (lost)
 		cmd_note(g,
-			 "replay: %s: %llu connections were evicted from the table while they lived; their records end "
+			 "%s: %llu connections were evicted from the table while they lived; their records end "
 			 "there",
 			 path, lost);
 	if (r->engine.backwards)
-		cmd_note(g, "replay: %s: %llu packets are older than the one before them; time stood still for these",
-			 path, r->engine.backwards);
+		cmd_note(g, "%s: %llu packets are older than the one before them; time stood still for these", path,
+			 r->engine.backwards);
 	if (r->nomem)
-		ret = cmd_fail("replay: %s: no memory for all records; %zu are printed", path, r->count);
+		ret = cmd_fail("%s: no memory for all records; %zu are printed", path, r->count);
 	engine_close(&r->engine);
 	return ret;
 }
@@ -113,7 +120,7 @@ static int replay_file(struct replay *r, const char *path, bool kernel, const st
 static int run(int argc, char **argv, const struct global *g)
 {
 	static const struct option options[] = {{"engine", required_argument, NULL, 'e'}, {0}};
-	struct replay r = {0};
+	struct replay r = {.progress = !g->quiet && isatty(STDERR_FILENO)};
 	bool kernel = false;
 	int ret = EXIT_DONE, opt;
 

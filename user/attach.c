@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "attach.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "netns.h"
+
+#define ALL_PARTS ((1 << PART_COUNT) - 1)
+
+static u64 realtime(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * SW_NS_PER_S + now.tv_nsec;
+}
+
+void iface_describe(const struct hooks *now, struct sw_iface *iface)
+{
+	iface->ingress = iface->egress = SW_HOOK_NONE;
+	iface->ingress_id = iface->egress_id = iface->chained = 0;
+	for (enum part p = PART_XDP_LINK; p <= PART_XDP_BARE; p++)
+		if (now->have & 1 << p) {
+			iface->ingress = now->mode;
+			iface->ingress_id = now->prog[p];
+			iface->chained = p == PART_XDP_CHAIN;
+		}
+	if (!iface->ingress && now->have & 1 << PART_TCX_IN) {
+		iface->ingress = SW_HOOK_TCX;
+		iface->ingress_id = now->link[PART_TCX_IN];
+	} else if (!iface->ingress && now->have & 1 << PART_CLSACT_IN) {
+		iface->ingress = SW_HOOK_CLSACT;
+		iface->ingress_id = now->prog[PART_CLSACT_IN];
+	}
+	if (now->have & 1 << PART_TCX_OUT) {
+		iface->egress = SW_HOOK_TCX;
+		iface->egress_id = now->link[PART_TCX_OUT];
+	} else if (now->have & 1 << PART_CLSACT_OUT) {
+		iface->egress = SW_HOOK_CLSACT;
+		iface->egress_id = now->prog[PART_CLSACT_OUT];
+	}
+}
+
+/* New first: what hung elsewhere on this interface goes once the new program is in place. */
+static int put_tc(struct hook *h)
+{
+	int err = hook_tc(h, false);
+
+	if (!err)
+		hook_drop(h, PART_XDP);
+	return err;
+}
+
+static int put_xdp(struct hook *h, u32 mode)
+{
+	int err = hook_xdp(h, mode);
+
+	if (!err)
+		hook_drop(h, PART_IN & ~PART_XDP);
+	return err;
+}
+
+static int put_auto(struct hook *h)
+{
+	char *why = h->in->s.why;
+	size_t len = 0;
+	int err;
+
+	if (h->l3) {
+		snprintf(h->note, sizeof(h->note), "%s: auto took tc: no Ethernet header, so XDP has nothing to read",
+			 h->name);
+		return put_tc(h);
+	}
+	if (!put_xdp(h, SW_HOOK_XDP_NATIVE)) {
+		snprintf(h->note, sizeof(h->note), "%s: auto took native, the fastest", h->name);
+		return 0;
+	}
+	len = snprintf(h->note, sizeof(h->note), "%s", why);
+	err = put_xdp(h, SW_HOOK_XDP_GENERIC);
+	if (!err) {
+		snprintf(h->note + len, sizeof(h->note) - len, "; auto took generic");
+		return 0;
+	}
+	if (strcmp(why, h->note)) /* often the same reason twice */
+		len += snprintf(h->note + len, sizeof(h->note) - len, "; %.160s", why);
+	if (len < sizeof(h->note))
+		snprintf(h->note + len, sizeof(h->note) - len, "; auto took tc");
+	return put_tc(h);
+}
+
+static int put_ingress(struct hook *h, enum mode mode, const struct hooks *before)
+{
+	if (mode == MODE_KEEP && before->have & PART_XDP)
+		mode = before->mode == SW_HOOK_XDP_GENERIC ? MODE_GENERIC : MODE_NATIVE;
+	else if (mode == MODE_KEEP && before->have & PART_IN)
+		mode = MODE_TC;
+	if (h->l3 && (mode == MODE_NATIVE || mode == MODE_GENERIC))
+		return store_fail(&h->in->s, -EOPNOTSUPP,
+				  "%s has no Ethernet header, XDP has nothing to read there: use --mode tc", h->name);
+	switch (mode) {
+	case MODE_NATIVE:
+		return put_xdp(h, SW_HOOK_XDP_NATIVE);
+	case MODE_GENERIC:
+		return put_xdp(h, SW_HOOK_XDP_GENERIC);
+	case MODE_TC:
+		return put_tc(h);
+	default:
+		return put_auto(h);
+	}
+}
+
+static int put_egress(struct hook *h, bool one_way)
+{
+	if (!one_way)
+		return hook_tc(h, true);
+	hook_drop(h, PART_OUT);
+	return 0;
+}
+
+/* Verifying takes seconds: before anything is attached, so that both directions begin together. */
+static int load_first(struct hook *h, enum mode mode, bool one_way)
+{
+	int fd = 0;
+
+	if (!one_way)
+		fd = load_program(h->loader, h->l3 ? PROG_OUT_L3 : PROG_OUT);
+	if (fd >= 0 && (mode == MODE_TC || h->l3))
+		fd = load_program(h->loader, h->l3 ? PROG_IN_L3 : PROG_IN);
+	return fd < 0 ? fd : 0;
+}
+
+int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
+{
+	struct sw_iface was = {}, row = {.since_ns = realtime()};
+	char why[WHY_SIZE];
+	struct hooks now;
+	int err;
+
+	*had = !registry_get(h->in, &h->key, &was) && was.ready;
+	if (*had) {
+		row = was;
+		row.ready |= READY_CHANGE;
+		h->qdisc = was.ready & READY_QDISC;
+	}
+	memcpy(row.name, h->name, sizeof(row.name));
+	err = load_first(h, mode, one_way);
+	if (!err)
+		err = registry_put(h->in, &h->key, &row);
+	if (err)
+		return err;
+	hook_look(h, &now);
+	err = put_ingress(h, mode, &now);
+	if (!err)
+		err = put_egress(h, one_way);
+	memcpy(why, h->in->s.why, sizeof(why));
+	if (err && !*had) {
+		hook_drop(h, ALL_PARTS);
+		registry_delete(h->in, &h->key);
+		return store_fail(&h->in->s, err, "%s", why);
+	}
+	hook_look(h, &now);
+	iface_describe(&now, &row);
+	row.ready = READY_YES | (h->qdisc ? READY_QDISC : 0);
+	if (registry_put(h->in, &h->key, &row) && !err)
+		return -EIO;
+	return err ? store_fail(&h->in->s, err, "%s", why) : 0;
+}
+
+static struct hook hook_of(struct instance *in, const struct registry_row *row)
+{
+	struct hook h = {.in = in, .key = row->key, .qdisc = row->iface.ready & READY_QDISC};
+
+	memcpy(h.name, row->iface.name, sizeof(h.name));
+	return h;
+}
+
+/* libxdp's pins carry the index alone: with another namespace's interface of that index they may be its. */
+static void sweep_dispatchers(struct instance *in, const struct sw_iface_key *key)
+{
+	struct registry_row *rows;
+	u32 n = registry_list(in, &rows);
+	bool shared = false;
+
+	for (u32 i = 0; i < n; i++)
+		shared |= rows[i].key.ifindex == key->ifindex && rows[i].key.netns != key->netns;
+	free(rows);
+	if (!shared)
+		xdp_sweep(in, key->ifindex);
+}
+
+static int drop_here(void *ctx)
+{
+	struct hook *h = ctx;
+	char name[IF_NAMESIZE];
+
+	if (if_indextoname(h->key.ifindex, name))
+		hook_drop(h, ALL_PARTS);
+	sweep_dispatchers(h->in, &h->key);
+	return 0;
+}
+
+int iface_detach(struct instance *in, const struct registry_row *row)
+{
+	bool inside = row->iface.chained || !row->iface.ready || row->iface.ingress == SW_HOOK_CLSACT ||
+		      row->iface.egress == SW_HOOK_CLSACT;
+	enum iface_state state = iface_state(in, row, NULL);
+	struct hook h = hook_of(in, row);
+	int err;
+
+	if (row->key.netns == in->netns) {
+		drop_here(&h);
+	} else if (state == IFACE_GONE) {
+		sweep_dispatchers(in, &row->key);
+	} else if (inside) { /* not by a link: only to be removed from within */
+		err = netns_call(row->key.netns, drop_here, &h);
+		if (err)
+			return store_fail(&in->s, err,
+					  "%s in network namespace %llu cannot be reached (%s): its programs stay until "
+					  "`nsenter --net=... synwave --pin %s detach %s` runs there",
+					  h.name, (unsigned long long)row->key.netns, strerror(-err), in->s.dir, h.name);
+	}
+	for (enum part p = 0; p < PART_COUNT; p++) /* also dead ones, also in another namespace */
+		if (p == PART_XDP_LINK || p == PART_TCX_IN || p == PART_TCX_OUT)
+			link_drop(&h, p);
+	return registry_delete(in, &row->key);
+}
+
+static bool any_link(struct instance *in, const struct registry_row *row)
+{
+	struct hook h = hook_of(in, row);
+	bool any = false;
+
+	for (enum part p = 0; p < PART_COUNT; p++) {
+		int fd = p == PART_XDP_LINK || p == PART_TCX_IN || p == PART_TCX_OUT ? link_open(&h, p) : -1;
+		if (fd >= 0) {
+			any = true;
+			close(fd);
+		}
+	}
+	return any;
+}
+
+static bool program_lives(u32 id)
+{
+	int fd = id ? bpf_prog_get_fd_by_id(id) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static enum iface_state state_elsewhere(struct instance *in, const struct registry_row *row)
+{
+	bool linked = row->iface.egress == SW_HOOK_TCX || row->iface.ingress == SW_HOOK_TCX;
+	int fd;
+
+	if (any_link(in, row))
+		return IFACE_ELSEWHERE;
+	if (linked) /* its link died with it */
+		return IFACE_GONE;
+	fd = netns_find(row->key.netns);
+	if (fd < 0)
+		return program_lives(row->iface.ingress_id) && !row->iface.chained ? IFACE_ELSEWHERE : IFACE_GONE;
+	close(fd);
+	return IFACE_ELSEWHERE;
+}
+
+enum iface_state iface_state(struct instance *in, const struct registry_row *row, struct hooks *now)
+{
+	struct hook h = hook_of(in, row);
+	char name[IF_NAMESIZE];
+	struct hooks found;
+
+	if (row->key.netns != in->netns)
+		return state_elsewhere(in, row);
+	if (!if_indextoname(row->key.ifindex, name)) /* deleted, or moved to another namespace */
+		return any_link(in, row) ? IFACE_ELSEWHERE : IFACE_GONE;
+	hook_look(&h, &found);
+	if (now)
+		*now = found;
+	if (!found.have && strcmp(name, row->iface.name)) /* the index is another's now */
+		return IFACE_GONE;
+	if (!row->iface.ready || !(found.have & PART_IN) || (row->iface.egress && !(found.have & PART_OUT)))
+		return IFACE_INCOMPLETE;
+	return IFACE_UP;
+}
+
+/* An attach was killed while it moved an interface that worked: the new hook stays if it is there. */
+static void settle(struct instance *in, struct registry_row *row)
+{
+	struct hook h = hook_of(in, row);
+	struct hooks now;
+
+	hook_look(&h, &now);
+	if (now.have & PART_XDP && now.have & PART_IN & ~PART_XDP)
+		hook_drop(&h, row->iface.ingress == SW_HOOK_XDP_NATIVE || row->iface.ingress == SW_HOOK_XDP_GENERIC
+					  ? PART_XDP
+					  : PART_IN & ~PART_XDP);
+	xdp_settle(&h, &now);
+	sweep_dispatchers(in, &row->key);
+	hook_look(&h, &now);
+	iface_describe(&now, &row->iface);
+	row->iface.ready &= ~READY_CHANGE;
+	registry_put(in, &row->key, &row->iface);
+}
+
+void iface_mend(struct instance *in, void (*told)(void *ctx, const char *line), void *ctx)
+{
+	struct registry_row *rows;
+	u32 n = registry_list(in, &rows);
+	char line[160];
+
+	for (u32 i = 0; i < n; i++) {
+		const char *what = NULL;
+		struct hooks now = {.have = 1};
+		enum iface_state state = iface_state(in, &rows[i], &now);
+
+		if (state == IFACE_GONE)
+			what = "has vanished: cleaned up";
+		else if (!rows[i].iface.ready)
+			what = "was left half attached by a killed command: taken off";
+		else if (!now.have)
+			what = "had its programs removed by others: forgotten";
+		if (what && iface_detach(in, &rows[i]))
+			continue;
+		if (!what && rows[i].iface.ready & READY_CHANGE && rows[i].key.netns == in->netns)
+			settle(in, &rows[i]);
+		if (!what && state == IFACE_INCOMPLETE)
+			what = "has lost a hook (a killed command, or another's hand): attach it again";
+		if (!what)
+			continue;
+		snprintf(line, sizeof(line), "%.15s %s", rows[i].iface.name, what);
+		told(ctx, line);
+	}
+	free(rows);
+}
+
+static int sweep_here(void *ctx)
+{
+	struct instance *in = ctx;
+	struct if_nameindex *all = if_nameindex();
+
+	for (struct if_nameindex *i = all; i && i->if_index; i++) {
+		struct hook h = {.in = in, .key = {.netns = netns_own(), .ifindex = i->if_index}};
+		hook_drop(&h, ALL_PARTS);
+		xdp_sweep(in, i->if_index);
+	}
+	if_freenameindex(all);
+	return 0;
+}
+
+void iface_sweep(struct instance *in)
+{
+	netns_each(sweep_here, in);
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* synwave attach: loads, attaches, pins. All interfaces named or none; attaching again upgrades in place. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "cmd.h"
+#include "privilege.h"
+#include "snapshot.h"
+
+#define FLOWS_MAX (64 << 20)
+#define MS	  1000000ULL
+
+struct job {
+	const struct global *g;
+	struct instance in;
+	struct loader loader;
+	struct wish wish;
+	enum mode mode;
+	struct hook *hook;
+	bool *had;
+	int count;
+};
+
+#define NAME4_(symbol, name, ms, help) [SW_##symbol] = name,
+static const char *const timeout_name[SW_TIMEOUT_COUNT] = {SW_TIMEOUTS(NAME4_)};
+
+/* 500ms, 60s, 5m, 2h, 5d -> ns */
+static bool duration(const char *text, u64 *ns)
+{
+	static const struct {
+		const char *unit;
+		u64 ns;
+	} units[] = {{"ms", MS}, {"s", 1000 * MS}, {"m", 60000 * MS}, {"h", 3600000 * MS}, {"d", 86400000 * MS}};
+	size_t digits = strspn(text, "0123456789");
+	unsigned long long n;
+	char number[16];
+
+	if (!digits || digits >= sizeof(number))
+		return false;
+	snprintf(number, sizeof(number), "%.*s", (int)digits, text);
+	for (size_t i = 0; i < SW_ARRAY_SIZE(units); i++)
+		if (!strcmp(text + digits, units[i].unit)) {
+			/* deadlines reach half of 2^32 ticks: a year fits */
+			if (!cmd_number(number, 0, 365 * (86400000 * MS) / units[i].ns, &n))
+				return false;
+			*ns = n * units[i].ns;
+			return true;
+		}
+	return false;
+}
+
+static int take_timeout(struct job *j, const char *arg)
+{
+	const char *eq = strchr(arg, '=');
+	u64 ns;
+
+	for (int i = 0; eq && i < SW_TIMEOUT_COUNT; i++) {
+		if (strlen(timeout_name[i]) != (size_t)(eq - arg) || strncmp(arg, timeout_name[i], eq - arg))
+			continue;
+		if (!duration(eq + 1, &ns) || (!ns && i != SW_T_INFER))
+			return cmd_usage(&cmd_attach, "--timeout %s: a duration from 1ms to 365d, like 500ms, 60s, 5m, 2h, 5d", arg);
+		j->wish.timeout[i] = ns;
+		j->wish.timeout_set[i] = true;
+		return 0;
+	}
+	return cmd_usage(&cmd_attach, "--timeout %s: no such timeout, or no =DURATION", arg);
+}
+
+static int take_mode(struct job *j, const char *arg)
+{
+	static const char *const names[] = {[MODE_AUTO] = "auto", [MODE_NATIVE] = "native", [MODE_GENERIC] = "generic",
+					    [MODE_TC] = "tc"};
+
+	for (enum mode m = MODE_AUTO; m <= MODE_TC; m++)
+		if (!strcmp(arg, names[m])) {
+			j->mode = m;
+			return 0;
+		}
+	return cmd_usage(&cmd_attach, "--mode %s: neither auto, native, generic nor tc", arg);
+}
+
+static int take_number(const char *option, const char *arg, u32 *to)
+{
+	unsigned long long n;
+
+	if (!cmd_number(arg, 1, FLOWS_MAX, &n))
+		return cmd_usage(&cmd_attach, "%s %s: not a number from 1 to %d", option, arg, FLOWS_MAX);
+	*to = n;
+	return 0;
+}
+
+static int parse(struct job *j, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"mode", required_argument, NULL, 'm'},	    {"ingress-only", no_argument, NULL, 'i'},
+		{"flows", required_argument, NULL, 'f'},    {"half-open", required_argument, NULL, 'o'},
+		{"timeout", required_argument, NULL, 't'},  {},
+	};
+	int c, err = 0;
+
+	opterr = 0;
+	while (!err && (c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (c == 'm')
+			err = take_mode(j, optarg);
+		else if (c == 'i')
+			j->wish.one_way = 1;
+		else if (c == 'f')
+			err = take_number("--flows", optarg, &j->wish.flows);
+		else if (c == 'o')
+			err = take_number("--half-open", optarg, &j->wish.half_open);
+		else if (c == 't')
+			err = take_timeout(j, optarg);
+		else
+			err = cmd_usage(&cmd_attach, "%s: %s", argv[optind - 1],
+					c == ':' ? "its value is missing" : "no such option");
+	}
+	if (!err && optind == argc)
+		err = cmd_usage(&cmd_attach, "no interface named");
+	return err;
+}
+
+static void tell(void *ctx, const char *line)
+{
+	cmd_note(ctx, "%s", line);
+}
+
+/* What is there is opened, or a new instance made; leftovers of a killed attach give way. */
+static int open_instance(struct job *j)
+{
+	bool changed = false;
+	struct registry_row *rows;
+	int err = instance_open(&j->in);
+
+	if (err == -ENOENT) {
+		err = instance_clear(&j->in);
+		return err ? err : instance_create(&j->in, &j->wish);
+	}
+	if (!err)
+		err = instance_adapt(&j->in, &j->wish, &changed);
+	if (err)
+		return err;
+	iface_mend(&j->in, tell, (void *)j->g);
+	if (changed && registry_list(&j->in, &rows) > (u32)j->count)
+		cmd_note(j->g, "the new timeouts hold where this command attaches; other interfaces keep theirs until attached again");
+	if (changed)
+		free(rows);
+	return 0;
+}
+
+static void report(struct job *j, struct hook *h, bool had)
+{
+	struct sw_iface i;
+
+	if (registry_get(&j->in, &h->key, &i))
+		return;
+	if (*h->note)
+		cmd_note(j->g, "%s", h->note);
+	cmd_note(j->g, "%s: %s, ingress %s%s, egress %s", h->name, had ? "replaced in place" : "attached",
+		 hook_name(i.ingress),
+		 i.ingress == SW_HOOK_TCX || i.ingress == SW_HOOK_CLSACT ? ""
+		 : i.chained ? " (in libxdp's dispatcher)"
+			     : " (alone: this kernel does not run libxdp's dispatcher)",
+		 hook_name(i.egress));
+	if (i.ingress == SW_HOOK_XDP_NATIVE && !strcmp(h->driver, "veth") && (!had || j->mode))
+		cmd_note(j->g, "%s: native XDP on veth ends segmentation offload (measured: 26 to 5 Gbit/s of bulk TCP); "
+			       "--mode tc does not", h->name);
+}
+
+static int attach_all(struct job *j)
+{
+	int err = 0, done;
+
+	for (done = 0; done < j->count && !err; done++)
+		err = iface_attach(&j->hook[done], j->mode, j->in.s.info.conf.one_way, &j->had[done]);
+	if (err) {
+		char why[WHY_SIZE];
+		memcpy(why, j->in.s.why, sizeof(why));
+		for (int i = 0; i + 1 < done; i++) { /* the one that failed put itself back */
+			struct registry_row row = {.key = j->hook[i].key};
+			if (!j->had[i] && !registry_get(&j->in, &row.key, &row.iface))
+				iface_detach(&j->in, &row);
+		}
+		return store_fail(&j->in.s, err, "%s", why);
+	}
+	for (int i = 0; i < j->count; i++)
+		report(j, &j->hook[i], j->had[i]);
+	return 0;
+}
+
+static int work(struct job *j, char **names)
+{
+	int err = instance_lock(&j->in, j->g->pin, true);
+
+	j->loader.s = &j->in.s;
+	for (int i = 0; i < j->count && !err; i++)
+		err = hook_init(&j->hook[i], &j->in, &j->loader, names[i]);
+	if (!err)
+		err = open_instance(j);
+	if (!err)
+		err = attach_all(j);
+	if (err && j->in.lock >= 0) {
+		struct registry_row *rows;
+		char why[WHY_SIZE];
+		memcpy(why, j->in.s.why, sizeof(why));
+		if (j->in.fresh && !registry_list(&j->in, &rows))
+			instance_clear(&j->in);
+		rmdir(j->in.s.dir); /* only if it is empty */
+		store_fail(&j->in.s, err, "%s", why);
+	}
+	return err;
+}
+
+static int run(int argc, char **argv, const struct global *g)
+{
+	struct job j = {.g = g, .wish.one_way = -1, .in.lock = -1};
+	char why[WHY_SIZE];
+	int err = parse(&j, argc, argv);
+
+	if (err)
+		return err;
+	if (!privilege_check(why, sizeof(why)))
+		return cmd_fail("%s", why);
+	load_logs(g->verbose);
+	j.count = argc - optind;
+	j.hook = calloc(j.count, sizeof(*j.hook));
+	j.had = calloc(j.count, sizeof(*j.had));
+	if (!j.hook || !j.had)
+		return cmd_fail("out of memory");
+	err = work(&j, argv + optind);
+	if (err)
+		cmd_fail("%s", j.in.s.why);
+	load_close(&j.loader);
+	instance_close(&j.in);
+	free(j.hook);
+	free(j.had);
+	return err ? EXIT_FAILED : EXIT_DONE;
+}
+
+#define HELP4_(symbol, name, ms, help) "    " name ": " help "\n"
+
+const struct command cmd_attach = {
+	.name = "attach",
+	.run = run,
+	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--timeout NAME=DURATION]...",
+	.summary = "Watch these interfaces; attaching again upgrades in place and keeps connections and counters",
+	.help = "  --mode auto      native, else generic, else tc; says which and why (default for a new interface)\n"
+		"  --mode native    XDP in the driver\n"
+		"  --mode generic   XDP after the driver: works everywhere, slower\n"
+		"  --mode tc        traffic control; on veth the fastest, the only one without an Ethernet header\n"
+		"  --ingress-only   leave the egress alone; what the visible half proves is inferred\n"
+		"  --flows N        connections that have a place (default 262144)\n"
+		"  --half-open N    half-open ones, which can never take the place of others (default 65536)\n"
+		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one of\n"
+		SW_TIMEOUTS(HELP4_)
+		"Sizes and --ingress-only are fixed while the instance lives; modes and timeouts are not.\n",
+};

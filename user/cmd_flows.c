@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "cmd.h"
+#include "render.h"
+#include "store.h"
+#include "synwave/table.h"
+
+struct filter {
+	u32 states; /* bits of enum sw_state, either end; 0 = all */
+	bool any_addr, any_port;
+	u32 addr[4];
+	u16 port;
+	unsigned long long limit;
+};
+
+struct flows {
+	struct filter filter;
+	u32 tick;
+	u64 epoch_ns;
+	struct json *json; /* or, when NULL: */
+	struct record_table table;
+	unsigned long long shown;
+};
+
+/* Words that differ by more than case and strokes from RFC 9293's and node_exporter's. */
+static const struct {
+	const char *word;
+	enum sw_state state;
+} alias[] = {
+	{"estab", SW_ESTABLISHED},
+	{"listening", SW_LISTEN},
+	{"synreceived", SW_SYN_RCVD},
+};
+
+/* TIME_WAIT, time-wait and timewait are one word. */
+static bool same_word(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		while (*a == '-' || *a == '_')
+			a++;
+		while (*b == '-' || *b == '_')
+			b++;
+		if ((*a | 0x20) != (*b | 0x20))
+			return false;
+		if (!*a || !*b)
+			return *a == *b;
+	}
+}
+
+static int state_of(const char *word)
+{
+#define WORDS_(symbol, name, node) \
+	if (same_word(word, name) || same_word(word, node)) \
+		return SW_##symbol;
+	SW_STATES(WORDS_)
+#undef WORDS_
+	for (size_t i = 0; i < SW_ARRAY_SIZE(alias); i++)
+		if (same_word(word, alias[i].word))
+			return alias[i].state;
+	return -1;
+}
+
+/* ADDR:PORT, [ADDR]:PORT, :PORT or *:PORT */
+static bool parse_service(struct filter *f, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	unsigned long long port;
+	char addr[INET6_ADDRSTRLEN + 2];
+	size_t len = colon ? (size_t)(colon - text) : 0;
+
+	if (!colon || len >= sizeof(addr) || !cmd_number(colon + 1, 1, 65535, &port))
+		return false;
+	f->any_port = false;
+	f->port = port;
+	memcpy(addr, text, len);
+	addr[len] = 0;
+	f->any_addr = !len || !strcmp(addr, "*");
+	if (f->any_addr)
+		return true;
+	if (addr[0] == '[' && addr[len - 1] == ']') {
+		addr[len - 1] = 0;
+		return inet_pton(AF_INET6, addr + 1, f->addr) == 1;
+	}
+	f->addr[0] = f->addr[1] = 0;
+	f->addr[2] = htonl(0xffff);
+	return inet_pton(AF_INET, addr, &f->addr[3]) == 1;
+}
+
+static bool passes(const struct filter *f, const struct sw_conn *c)
+{
+	u32 side = c->flags & SW_C_CLIENT_HI ? 0 : 1;
+
+	if (f->states && !((1u << c->end[0].state | 1u << c->end[1].state) & f->states))
+		return false;
+	if (!f->any_port && c->key.port[side] != f->port)
+		return false;
+	return f->any_addr || !memcmp(c->key.addr[side], f->addr, sizeof(f->addr));
+}
+
+#define STOP 1 /* enough */
+
+static int show_set(void *ctx, const struct sw_set *set, const struct sw_tags *tags)
+{
+	struct flows *f = ctx;
+	struct record r;
+
+	for (u32 left = set->used & SW_ALL_WAYS; left; left &= left - 1) {
+		u32 way = sw_lowest(left);
+		const struct sw_conn *c = &set->conn[way];
+
+		if (sw_expired(set, way, tags->active, f->tick) || !passes(&f->filter, c))
+			continue;
+		record_from(&r, c, false, f->epoch_ns);
+		if (f->json)
+			render_record_json(f->json, &r);
+		else
+			render_table_add(&f->table, &r);
+		if (++f->shown == f->filter.limit)
+			return STOP;
+	}
+	return ferror(stdout) ? STOP : 0; /* the reader left, or the disk is full: render_flush says which */
+}
+
+static int show(struct store *s, struct flows *f, bool json)
+{
+	u64 now = store_now();
+	int err, lost;
+
+	f->tick = sw_tick(now);
+	f->epoch_ns = s->epoch_ns;
+	f->json = json ? json_open(stdout) : NULL;
+	render_table_begin(&f->table, stdout, now + s->epoch_ns);
+	err = store_walk(s, show_set, f);
+	if (json)
+		json_close(f->json);
+	else
+		render_table_end(&f->table);
+	lost = render_flush(stdout);
+	if (lost && lost != -EPIPE)
+		return cmd_fail("cannot write to standard output: %s", strerror(-lost));
+	return err < 0 ? cmd_fail("%s", s->why) : EXIT_DONE;
+}
+
+static int usage_state(const char *word)
+{
+	char names[256] = "";
+
+#define LIST_(symbol, name, node) strcat(strcat(names, " "), name);
+	SW_STATES(LIST_)
+#undef LIST_
+	return cmd_usage(&cmd_flows, "--state %s: no such state; there are%s", word, names);
+}
+
+static int run(int argc, char **argv, const struct global *g)
+{
+	static const struct option options[] = {
+		{"state", required_argument, NULL, 's'},
+		{"service", required_argument, NULL, 'S'},
+		{"limit", required_argument, NULL, 'n'},
+		{},
+	};
+	struct flows f = {.filter = {.any_addr = true, .any_port = true}};
+	struct store s;
+	int opt, state, ret;
+
+	optind = 0;
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (opt == 's') {
+			state = state_of(optarg);
+			if (state < 0)
+				return usage_state(optarg);
+			f.filter.states |= 1u << state;
+		} else if (opt == 'S') {
+			if (!parse_service(&f.filter, optarg))
+				return cmd_usage(&cmd_flows, "--service %s: ADDR:PORT, [ADDR]:PORT (IPv6) or :PORT",
+						 optarg);
+		} else if (opt == 'n') {
+			if (!cmd_number(optarg, 1, ~0ULL, &f.filter.limit))
+				return cmd_usage(&cmd_flows, "--limit %s: a number from 1 on", optarg);
+		} else {
+			return cmd_usage(&cmd_flows, opt == ':' ? "%s needs a value" : "%s: no such option",
+					 argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return cmd_usage(&cmd_flows, "%s: flows takes options only", argv[optind]);
+	signal(SIGPIPE, SIG_IGN);
+	if (store_open(&s, g->pin))
+		return cmd_fail("%s", s.why);
+	ret = show(&s, &f, g->json);
+	store_close(&s);
+	return ret;
+}
+
+const struct command cmd_flows = {
+	.name = "flows",
+	.run = run,
+	.usage = "flows [--state S]... [--service ADDR:PORT] [--limit N]",
+	.summary = "list connections, one a line",
+	.help = "  --state S            either end is in this state; may be repeated. Names of RFC 9293\n"
+		"                       and of ss, in any case: TIME_WAIT, time-wait, syn-recv, ...\n"
+		"  --service ADDR:PORT  the server is this; [ADDR]:PORT for IPv6, :PORT for any address\n"
+		"  --limit N            stop after N connections\n"
+		"\n"
+		"With --json: one object a line (JSON Lines). In no particular order. Connections whose time\n"
+		"is over (2 MSL, handshakes given up) are not listed; closed ones are, for a minute.\n"
+		"CLIENT IS, SERVER IS: states of the two ends. CONN: Zeek's conn_state. RETRANS: SYNs/SYN-ACKs\n"
+		"sent again.\n",
+};

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* synwave status: where it hangs, what this kernel can do, how full the tables are. */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "cmd.h"
+#include "netns.h"
+#include "render.h"
+#include "snapshot.h"
+
+static const char *const state_name[] = {
+	[IFACE_UP] = "up", [IFACE_GONE] = "gone", [IFACE_ELSEWHERE] = "elsewhere", [IFACE_INCOMPLETE] = "incomplete"};
+
+struct row {
+	struct registry_row reg;
+	enum iface_state state;
+};
+
+struct status {
+	struct instance in;
+	struct snapshot snap;
+	struct utsname uts;
+	bool dispatcher, tcx, btf;
+	struct row *row;
+	u32 rows;
+};
+
+/* The modes really in use: what hangs there now, not what was meant. */
+static void look(struct status *s, struct row *r)
+{
+	char name[IF_NAMESIZE];
+	struct hooks now = {};
+
+	r->state = iface_state(&s->in, &r->reg, &now);
+	if (r->reg.key.netns != s->in.netns || r->state == IFACE_GONE || r->state == IFACE_ELSEWHERE)
+		return;
+	iface_describe(&now, &r->reg.iface);
+	if (if_indextoname(r->reg.key.ifindex, name))
+		memcpy(r->reg.iface.name, name, sizeof(r->reg.iface.name));
+}
+
+static int collect(struct status *s, const char *dir)
+{
+	struct registry_row *reg;
+	int err;
+
+	s->in.netns = netns_own();
+	snprintf(s->in.s.dir, sizeof(s->in.s.dir), "%s", dir);
+	err = instance_open(&s->in);
+	if (!err)
+		err = snapshot_take(&s->snap, &s->in.s);
+	if (err)
+		return err;
+	s->rows = registry_list(&s->in, &reg);
+	s->row = calloc(s->rows + 1, sizeof(*s->row));
+	for (u32 i = 0; s->row && i < s->rows; i++) {
+		s->row[i].reg = reg[i];
+		look(s, &s->row[i]);
+		s->dispatcher |= s->row[i].reg.iface.chained;
+	}
+	free(reg);
+	if (!s->row)
+		return store_fail(&s->in.s, -ENOMEM, "out of memory");
+	uname(&s->uts);
+	s->dispatcher = s->dispatcher || xdp_dispatcher_works();
+	s->tcx = tcx_works(if_nametoindex("lo"));
+	s->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+	return 0;
+}
+
+static void date(u64 ns, char *text, size_t size)
+{
+	time_t t = ns / SW_NS_PER_S;
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+static void json_iface(struct json *j, const struct row *r)
+{
+	const struct sw_iface *i = &r->reg.iface;
+	char since[32];
+
+	date(i->since_ns, since, sizeof(since));
+	json_obj(j);
+	json_ks(j, "name", i->name);
+	json_kn(j, "ifindex", r->reg.key.ifindex);
+	json_kn(j, "netns", r->reg.key.netns);
+	json_ks(j, "ingress", hook_name(i->ingress));
+	json_ks(j, "egress", hook_name(i->egress));
+	json_key(j, "chained");
+	json_bool(j, i->chained);
+	json_ks(j, "since", since);
+	json_ks(j, "state", state_name[r->state]);
+	json_end_obj(j);
+}
+
+static void json_tables(struct json *j, const struct snapshot *m)
+{
+	json_key(j, "tables");
+	json_arr(j);
+	for (int t = 0; t < TABLE_COUNT; t++) {
+		json_obj(j);
+		json_ks(j, "name", snapshot_table_name[t]);
+		json_kn(j, "entries", m->table[t].entries);
+		json_kn(j, "capacity", m->table[t].capacity);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+}
+
+static void json_flag(struct json *j, const char *key, bool b)
+{
+	json_key(j, key);
+	json_bool(j, b);
+}
+
+static void print_json(const struct status *s)
+{
+	const struct sw_meta *m = &s->in.s.info;
+	struct json *j = json_open(stdout);
+	char created[32];
+
+	date(m->created_ns, created, sizeof(created));
+	json_obj(j);
+	json_ks(j, "pin", s->in.s.dir);
+	json_ks(j, "version", m->version);
+	json_ks(j, "created", created);
+	json_kn(j, "layout", m->layout);
+	json_kn(j, "flows", m->flows);
+	json_kn(j, "half_open", m->half_open);
+	json_flag(j, "ingress_only", m->conf.one_way);
+	json_ks(j, "kernel", s->uts.release);
+	json_key(j, "features");
+	json_obj(j);
+	json_flag(j, "xdp_dispatcher", s->dispatcher);
+	json_flag(j, "tcx", s->tcx);
+	json_flag(j, "btf", s->btf);
+	json_end_obj(j);
+	json_key(j, "interfaces");
+	json_arr(j);
+	for (u32 i = 0; i < s->rows; i++)
+		json_iface(j, &s->row[i]);
+	json_end_arr(j);
+	json_tables(j, &s->snap);
+	json_key(j, "guard");
+	json_obj(j);
+	json_ks(j, "mode", "off");
+	json_end_obj(j);
+	json_end_obj(j);
+	json_line(j);
+	json_close(j);
+}
+
+static void print_ifaces(const struct status *s)
+{
+	char since[32], where[40];
+
+	if (!s->rows)
+		printf("\nNo interface is attached.\n");
+	else
+		printf("\n%-15s  %-10s  %-11s  %-7s  %-7s  %s\n", "INTERFACE", "STATE", "INGRESS", "EGRESS", "CHAINED", "SINCE");
+	for (u32 i = 0; i < s->rows; i++) {
+		const struct registry_row *r = &s->row[i].reg;
+
+		date(r->iface.since_ns, since, sizeof(since));
+		snprintf(where, sizeof(where), "  netns %llu", (unsigned long long)r->key.netns);
+		printf("%-15s  %-10s  %-11s  %-7s  %-7s  %s%s\n", r->iface.name, state_name[s->row[i].state],
+		       hook_name(r->iface.ingress), hook_name(r->iface.egress), r->iface.chained ? "yes" : "no", since,
+		       r->key.netns == s->in.netns ? "" : where);
+	}
+}
+
+static void print_text(const struct status *s)
+{
+	const struct sw_meta *m = &s->in.s.info;
+	char created[32];
+
+	date(m->created_ns, created, sizeof(created));
+	printf("Instance   %s (synwave %s, layout %u), since %s%s\n", s->in.s.dir, m->version, m->layout, created,
+	       m->conf.one_way ? ", ingress only" : "");
+	printf("Kernel     %s: TCX %s, XDP dispatcher %s, BTF %s\n", s->uts.release, s->tcx ? "yes" : "no (clsact instead)",
+	       s->dispatcher ? "yes" : "no (XDP runs alone)", s->btf ? "yes" : "no");
+	printf("Guard      off\n");
+	print_ifaces(s);
+	printf("\n%-15s  %12s  %12s  %6s\n", "TABLE", "ENTRIES", "CAPACITY", "USED");
+	for (int t = 0; t < TABLE_COUNT; t++) {
+		const struct snapshot_table *tab = &s->snap.table[t];
+
+		printf("%-15s  %12llu  %12llu  %5.1f%%\n", snapshot_table_name[t], (unsigned long long)tab->entries,
+		       (unsigned long long)tab->capacity, tab->capacity ? 100.0 * tab->entries / tab->capacity : 0);
+	}
+}
+
+static int run(int argc, char **argv, const struct global *g)
+{
+	struct status s = {.in.lock = -1};
+	int err;
+
+	if (argc > 1)
+		return cmd_usage(&cmd_status, "%s: status takes nothing more", argv[1]);
+	load_logs(g->verbose);
+	err = collect(&s, g->pin);
+	if (err)
+		cmd_fail("%s", s.in.s.why);
+	else if (g->json)
+		print_json(&s);
+	else
+		print_text(&s);
+	snapshot_free(&s.snap);
+	instance_close(&s.in);
+	free(s.row);
+	return err ? EXIT_FAILED : EXIT_DONE;
+}
+
+const struct command cmd_status = {
+	.name = "status",
+	.run = run,
+	.usage = "status",
+	.summary = "Interfaces, modes really in use, kernel features, table sizes and use",
+	.help = "STATE is up, gone (the interface vanished; the next attach or detach cleans up), elsewhere (in another\n"
+		"network namespace), or incomplete (a command was killed, or others removed a program).\n",
+};

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Programs on one interface of this network namespace. What hangs there is asked of the kernel each time (hook_look);
+ * the registry only says what was meant. Functions return 0 or -errno with a line in the store's why. */
+#ifndef SYNWAVE_HOOK_H
+#define SYNWAVE_HOOK_H
+
+#include "instance.h"
+#include "load.h"
+
+/* Ways in which a program of ours can hang on an interface. */
+enum part {
+	PART_XDP_LINK, /* alone, by a BPF link pinned in DIR/links: replaced atomically, found from anywhere */
+	PART_XDP_CHAIN, /* in libxdp's dispatcher */
+	PART_XDP_BARE, /* alone, by netlink: where libxdp fell back by itself */
+	PART_TCX_IN,
+	PART_TCX_OUT,
+	PART_CLSACT_IN,
+	PART_CLSACT_OUT,
+	PART_COUNT
+};
+#define PART_XDP (1 << PART_XDP_LINK | 1 << PART_XDP_CHAIN | 1 << PART_XDP_BARE)
+#define PART_IN  (PART_XDP | 1 << PART_TCX_IN | 1 << PART_CLSACT_IN)
+#define PART_OUT (1 << PART_TCX_OUT | 1 << PART_CLSACT_OUT)
+
+struct hooks {
+	u32 have; /* bits of enum part */
+	u32 prog[PART_COUNT]; /* program ids */
+	u32 link[PART_COUNT]; /* link ids */
+	u32 mode; /* of XDP on this device, whosever it is: enum sw_hook; SW_HOOK_NONE: nothing there */
+	u32 alien; /* id of another's XDP program that sits there alone or in a dispatcher */
+	char alien_name[16];
+	bool dispatcher;
+};
+
+/* sw_iface.ready: any bit means that the interface is observed */
+#define READY_YES    1
+#define READY_CHANGE 2 /* an attach is moving it */
+#define READY_QDISC  4 /* its clsact was made by us */
+
+struct hook {
+	struct instance *in;
+	struct loader *loader;
+	struct sw_iface_key key;
+	char name[16];
+	bool l3; /* no Ethernet header */
+	char driver[32];
+	bool qdisc; /* clsact made by us */
+	char note[WHY_SIZE]; /* what a person should know */
+};
+
+int hook_init(struct hook *h, struct instance *in, struct loader *l, const char *name);
+
+void hook_look(struct hook *h, struct hooks *now);
+void hook_drop(struct hook *h, u32 parts); /* bits of enum part; only what is ours */
+
+/* Puts the new program there, in place of ours of the same kind if there is one. */
+int hook_xdp(struct hook *h, u32 mode);
+int hook_tc(struct hook *h, bool out);
+
+/* The pieces, by mechanism. */
+int link_open(const struct hook *h, enum part p); /* pinned link, or -errno; -ENOENT if its device is gone */
+int link_put(struct hook *h, enum part p, int prog_fd, u32 flags);
+void link_drop(const struct hook *h, enum part p);
+u32 link_ifindex(int fd, u32 *link_id, u32 *prog_id); /* 0: the device is gone */
+void link_path(const struct instance *in, const struct sw_iface_key *key, enum part p, char *path, size_t size);
+
+void xdp_look(struct hook *h, struct hooks *now);
+void xdp_drop(struct hook *h, const struct hooks *now, u32 parts);
+void xdp_settle(struct hook *h, const struct hooks *now); /* one program of ours in a dispatcher is enough */
+bool xdp_dispatcher_works(void);
+void xdp_sweep(struct instance *in, u32 ifindex); /* dispatchers of ours that hang on nothing any more */
+
+bool tcx_works(u32 ifindex);
+
+int clsact_put(struct hook *h, bool out, int prog_fd);
+u32 clsact_prog(struct hook *h, bool out);
+void clsact_drop(struct hook *h, bool out);
+
+#endif

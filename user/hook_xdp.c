@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* XDP: in libxdp's dispatcher where the kernel lets it run, else alone by a BPF link. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include "hook.h"
+
+#define LIBXDP_DIR "/sys/fs/bpf/xdp"
+#define RUN_PRIO   5 /* before filters (10 and up): what they drop was on the wire */
+
+/* libxdp's own test of what its dispatcher needs; in the static library, though in no header. */
+extern int libxdp_check_kern_compat(void) __attribute__((weak));
+
+static bool dispatcher_works(void)
+{
+	struct stat st;
+	bool had = !stat(LIBXDP_DIR, &st), works;
+	const char *skip = secure_getenv("LIBXDP_SKIP_DISPATCHER");
+
+	if (skip && !strcmp(skip, "1"))
+		return false;
+	works = !libxdp_check_kern_compat || !libxdp_check_kern_compat();
+	if (!works && !had)
+		rmdir(LIBXDP_DIR); /* the test leaves it behind */
+	return works;
+}
+
+bool xdp_dispatcher_works(void)
+{
+	static int known = -1;
+
+	if (known < 0)
+		known = dispatcher_works();
+	return known;
+}
+
+static u32 mode_flags(u32 mode)
+{
+	return mode == SW_HOOK_XDP_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+}
+
+static const char *mode_word(u32 mode)
+{
+	return mode == SW_HOOK_XDP_GENERIC ? "generic" : "native";
+}
+
+static void name_of(u32 prog_id, char name[16])
+{
+	struct bpf_prog_info info = {};
+	u32 size = sizeof(info);
+	int fd = bpf_prog_get_fd_by_id(prog_id);
+
+	snprintf(name, 16, "?");
+	if (fd < 0)
+		return;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &size) && info.name[0])
+		snprintf(name, 16, "%.15s", info.name);
+	close(fd);
+}
+
+/* Goes through a dispatcher's programs; the ids of ours, and what else is there. */
+static int look_chain(struct hook *h, struct hooks *now, u32 *ours, int room)
+{
+	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(h->key.ifindex);
+	struct xdp_program *p = NULL;
+	int n = 0;
+
+	if (libxdp_get_error(mp) || !mp)
+		return 0;
+	while (!xdp_multiprog__is_legacy(mp) && (p = xdp_multiprog__next_prog(p, mp))) {
+		u32 id = xdp_program__id(p);
+		if (instance_owns(h->in, id)) {
+			if (n < room)
+				ours[n++] = id;
+		} else {
+			now->alien = id;
+			name_of(id, now->alien_name);
+		}
+	}
+	xdp_multiprog__close(mp);
+	return n;
+}
+
+void xdp_look(struct hook *h, struct hooks *now)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	u32 id, chained[16];
+	int n;
+
+	if (bpf_xdp_query(h->key.ifindex, 0, &q) || q.attach_mode == XDP_ATTACHED_NONE)
+		return;
+	id = q.drv_prog_id ? q.drv_prog_id : q.skb_prog_id ? q.skb_prog_id : q.hw_prog_id;
+	now->mode = q.skb_prog_id && !q.drv_prog_id ? SW_HOOK_XDP_GENERIC : SW_HOOK_XDP_NATIVE;
+	if (now->have & 1 << PART_XDP_LINK && now->prog[PART_XDP_LINK] == id)
+		return;
+	if (instance_owns(h->in, id)) {
+		now->have |= 1 << PART_XDP_BARE;
+		now->prog[PART_XDP_BARE] = id;
+		return;
+	}
+	now->alien = id;
+	name_of(id, now->alien_name);
+	if (strcmp(now->alien_name, "xdp_dispatcher"))
+		return;
+	now->dispatcher = true;
+	n = look_chain(h, now, chained, SW_ARRAY_SIZE(chained));
+	if (!n)
+		return;
+	now->have |= 1 << PART_XDP_CHAIN;
+	now->prog[PART_XDP_CHAIN] = chained[n - 1];
+	if (now->alien == id) /* nobody else in it */
+		now->alien = 0;
+}
+
+/* Takes ours out of the dispatcher, but for `keep`. */
+static void drop_chained(struct hook *h, u32 keep)
+{
+	struct hooks now = {};
+	u32 ours[16];
+	int n = look_chain(h, &now, ours, SW_ARRAY_SIZE(ours));
+
+	for (int i = 0; i < n; i++) {
+		struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(h->key.ifindex);
+		struct xdp_program *p = xdp_program__from_id(ours[i]);
+		if (ours[i] != keep && !libxdp_get_error(mp) && mp && !libxdp_get_error(p))
+			xdp_program__detach(p, h->key.ifindex, xdp_multiprog__attach_mode(mp), 0);
+		if (!libxdp_get_error(p))
+			xdp_program__close(p);
+		if (!libxdp_get_error(mp))
+			xdp_multiprog__close(mp);
+	}
+}
+
+void xdp_settle(struct hook *h, const struct hooks *now)
+{
+	if (now->have & 1 << PART_XDP_CHAIN)
+		drop_chained(h, now->prog[PART_XDP_CHAIN]);
+}
+
+void xdp_drop(struct hook *h, const struct hooks *now, u32 parts)
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+
+	if (parts & 1 << PART_XDP_CHAIN)
+		drop_chained(h, 0);
+	if (!(parts & 1 << PART_XDP_BARE))
+		return;
+	opts.old_prog_fd = bpf_prog_get_fd_by_id(now->prog[PART_XDP_BARE]);
+	if (opts.old_prog_fd < 0)
+		return;
+	bpf_xdp_detach(h->key.ifindex, mode_flags(now->mode) | XDP_FLAGS_REPLACE, &opts);
+	close(opts.old_prog_fd);
+}
+
+/* Into the dispatcher; an older one of ours leaves it afterwards. */
+static int put_chained(struct hook *h, u32 mode)
+{
+	struct synwave_bpf *skel = load_open(h->loader, PROG_XDP);
+	enum xdp_attach_mode how = mode == SW_HOOK_XDP_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE;
+	struct xdp_program *p;
+	int err;
+
+	if (!skel)
+		return -EINVAL;
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = load_object(skel), .prog_name = program_name[PROG_XDP]);
+	p = xdp_program__create(&opts);
+	err = libxdp_get_error(p);
+	if (!err) {
+		xdp_program__set_run_prio(p, RUN_PRIO);
+		err = xdp_program__attach(p, h->key.ifindex, how, 0);
+		if (!err)
+			drop_chained(h, xdp_program__id(p));
+		xdp_program__close(p);
+	}
+	load_destroy(skel);
+	return err;
+}
+
+static int put_bare(struct hook *h, const struct hooks *now, int fd)
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+	int err;
+
+	opts.old_prog_fd = bpf_prog_get_fd_by_id(now->prog[PART_XDP_BARE]);
+	if (opts.old_prog_fd < 0)
+		return opts.old_prog_fd;
+	err = bpf_xdp_attach(h->key.ifindex, fd, mode_flags(now->mode) | XDP_FLAGS_REPLACE, &opts);
+	close(opts.old_prog_fd);
+	return err;
+}
+
+static int busy(struct hook *h, const struct hooks *now)
+{
+	return store_fail(&h->in->s, -EBUSY, "%s: XDP is taken by program %s (id %u), %s; detach it, or use --mode tc",
+			  h->name, now->alien_name, now->alien,
+			  now->dispatcher ? "and this kernel does not let libxdp's dispatcher be joined"
+					  : "which was not attached through libxdp and cannot be chained");
+}
+
+static int refused(struct hook *h, u32 mode, int err)
+{
+	const char *last = load_last();
+
+	if (err == -EOPNOTSUPP && mode == SW_HOOK_XDP_NATIVE)
+		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP", h->name, h->driver);
+	return store_fail(&h->in->s, err, "%s: %s XDP refused by driver %s: %s%s%s", h->name, mode_word(mode), h->driver,
+			  strerror(-err),
+			  err == -EINVAL || err == -ERANGE ? " (MTU too large for it, or LRO?)" : *last ? "; " : "", last);
+}
+
+static int put_first(struct hook *h, u32 mode, const struct hooks *now)
+{
+	int fd, err;
+
+	if (now->alien && !(now->dispatcher && xdp_dispatcher_works()))
+		return busy(h, now);
+	if (xdp_dispatcher_works()) {
+		err = put_chained(h, mode);
+		if (!err)
+			return 0;
+		if (now->alien)
+			return store_fail(&h->in->s, err, "%s: libxdp cannot add to the dispatcher there: %s", h->name,
+					  load_verdict(err));
+	}
+	fd = load_program(h->loader, PROG_XDP);
+	if (fd < 0)
+		return fd;
+	err = link_put(h, PART_XDP_LINK, fd, mode_flags(mode));
+	return err ? refused(h, mode, err) : 0;
+}
+
+/* Ours is there in the right mode already. */
+static int put_again(struct hook *h, u32 mode, const struct hooks *now)
+{
+	int fd, err;
+
+	if (now->have & 1 << PART_XDP_CHAIN) {
+		err = put_chained(h, mode);
+	} else {
+		fd = load_program(h->loader, PROG_XDP);
+		if (fd < 0)
+			return fd;
+		err = now->have & 1 << PART_XDP_LINK ? link_put(h, PART_XDP_LINK, fd, mode_flags(mode))
+						     : put_bare(h, now, fd);
+	}
+	return err ? store_fail(&h->in->s, err, "%s: cannot replace the XDP program: %s %s", h->name, strerror(-err),
+				load_last())
+		   : 0;
+}
+
+int hook_xdp(struct hook *h, u32 mode)
+{
+	struct hooks now;
+	char why[WHY_SIZE];
+	int err;
+
+	load_forget();
+	hook_look(h, &now);
+	if (!(now.have & PART_XDP))
+		return put_first(h, mode, &now);
+	if (now.mode == mode)
+		return put_again(h, mode, &now);
+	/* The kernel has native or generic XDP on a device, not both: the old one goes first, for as short as can be. */
+	if (!(now.have & 1 << PART_XDP_CHAIN)) {
+		err = load_program(h->loader, PROG_XDP);
+		if (err < 0)
+			return err;
+	}
+	hook_drop(h, PART_XDP);
+	err = hook_xdp(h, mode);
+	if (!err)
+		return 0;
+	memcpy(why, h->in->s.why, sizeof(why));
+	hook_xdp(h, now.mode);
+	return store_fail(&h->in->s, err, "%s", why);
+}
+
+/* Unpins ours from a dispatcher that is attached no more; the directory stays if others are in it. */
+static void sweep_dir(struct instance *in, const char *dir)
+{
+	char path[600];
+	struct dirent *e;
+	DIR *d = opendir(dir);
+
+	while (d && (e = readdir(d))) {
+		struct bpf_prog_info info = {};
+		u32 size = sizeof(info);
+		char *dash = strstr(e->d_name, "-prog");
+		int fd;
+
+		if (!dash || dash[5])
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			continue;
+		if (!bpf_obj_get_info_by_fd(fd, &info, &size) && instance_owns(in, info.id)) {
+			unlink(path);
+			snprintf(path, sizeof(path), "%s/%.*s-link", dir, (int)(dash - e->d_name), e->d_name);
+			unlink(path);
+		}
+		close(fd);
+	}
+	if (d)
+		closedir(d);
+	rmdir(dir);
+}
+
+void xdp_sweep(struct instance *in, u32 ifindex)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	unsigned int index, prog;
+	struct dirent *e;
+	char path[300];
+	DIR *d = opendir(LIBXDP_DIR);
+
+	if (!d)
+		return;
+	bpf_xdp_query(ifindex, 0, &q);
+	while ((e = readdir(d))) {
+		if (sscanf(e->d_name, "dispatch-%u-%u", &index, &prog) != 2 || index != ifindex ||
+		    prog == q.drv_prog_id || prog == q.skb_prog_id)
+			continue;
+		snprintf(path, sizeof(path), LIBXDP_DIR "/%s", e->d_name);
+		sweep_dir(in, path);
+	}
+	closedir(d);
+	rmdir(LIBXDP_DIR); /* only if nobody has anything there */
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "load.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include "synwave.skel.h"
+
+const char *const program_name[PROG_COUNT] = {
+	"synwave_xdp", "synwave_in", "synwave_out", "synwave_in_l3", "synwave_out_l3",
+};
+
+static struct {
+	bool verbose;
+	char last[256];
+	char verifier[65536];
+} logs;
+
+static int keep_log(bool complaint, const char *format, va_list args)
+{
+	va_list again;
+	char *end;
+
+	va_copy(again, args);
+	if (logs.verbose)
+		vfprintf(stderr, format, args);
+	if (complaint) {
+		vsnprintf(logs.last, sizeof(logs.last), format, again);
+		end = strpbrk(logs.last, "\n");
+		if (end)
+			*end = 0;
+	}
+	va_end(again);
+	return 0;
+}
+
+static int from_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return level == LIBBPF_DEBUG ? 0 : keep_log(level == LIBBPF_WARN, format, args);
+}
+
+static int from_libxdp(enum libxdp_print_level level, const char *format, va_list args)
+{
+	return level == LIBXDP_DEBUG ? 0 : keep_log(true, format, args);
+}
+
+void load_logs(bool verbose)
+{
+	logs.verbose = verbose;
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(from_libbpf);
+	libxdp_set_print(from_libxdp);
+}
+
+const char *load_last(void)
+{
+	return logs.last;
+}
+
+void load_forget(void)
+{
+	logs.last[0] = logs.verifier[0] = 0;
+}
+
+/* The line before the statistics. */
+const char *load_verdict(int err)
+{
+	static const char *const noise[] = {"processed ", "verification time", "stack depth", "mark_precise"};
+	char *at = logs.verifier, *line, *verdict = NULL;
+
+	while ((line = strsep(&at, "\n"))) {
+		bool skip = !*line;
+		for (size_t i = 0; i < SW_ARRAY_SIZE(noise); i++)
+			skip |= !strncmp(line, noise[i], strlen(noise[i]));
+		if (!skip)
+			verdict = line;
+	}
+	return verdict ? verdict : err == -EPERM ? "not permitted (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed)"
+						 : strerror(-err);
+}
+
+/* The instance's own maps instead of new ones. */
+static int reuse(struct synwave_bpf *skel, struct store *s)
+{
+	int err = 0;
+
+#define REUSE_(field, name) \
+	if (!err && s->fd.field >= 0) \
+		err = bpf_map__reuse_fd(skel->maps.field, s->fd.field);
+	STORE_MAPS(REUSE_)
+#undef REUSE_
+	return err;
+}
+
+static struct bpf_program *program_of(struct synwave_bpf *skel, enum program p)
+{
+	return bpf_object__find_program_by_name(skel->obj, program_name[p]);
+}
+
+static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
+{
+	struct synwave_bpf *skel = synwave_bpf__open();
+	int err;
+
+	if (!skel) {
+		store_fail(s, -errno, "cannot open the embedded BPF object: %s", load_last());
+		return NULL;
+	}
+	skel->rodata->conf = s->info.conf;
+	err = bpf_map__set_max_entries(skel->maps.tags, s->info.conf.sets);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.sets, s->info.conf.sets);
+	if (!err)
+		err = reuse(skel, s);
+	for (enum program p = 0; p < PROG_COUNT && !err; p++) {
+		struct bpf_program *prog = program_of(skel, p);
+
+		bpf_program__set_autoload(prog, p == wanted);
+		/* statistics only: the verifier's last word without its minutes of log */
+		bpf_program__set_log_level(prog, 4);
+		bpf_program__set_log_buf(prog, logs.verifier, sizeof(logs.verifier));
+	}
+	if (err) {
+		synwave_bpf__destroy(skel);
+		store_fail(s, err, "the maps at %s do not fit this synwave: %s", s->dir, load_last());
+		return NULL;
+	}
+	return skel;
+}
+
+int load_maps(struct store *s)
+{
+	struct synwave_bpf *skel;
+	int err;
+
+	load_forget();
+	skel = open_skeleton(s, PROG_NONE);
+	if (!skel)
+		return -EINVAL;
+	err = synwave_bpf__load(skel);
+	if (err)
+		store_fail(s, err, "cannot create the maps for --flows %u --half-open %u (%llu MiB): %s%s", s->info.flows,
+			   s->info.half_open, (unsigned long long)s->info.conf.sets * sizeof(struct sw_set) >> 20,
+			   strerror(-err),
+			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer" :
+			   err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON" : "");
+#define TAKE_(field, name) \
+	if (!err && s->fd.field < 0) \
+		s->fd.field = fcntl(bpf_map__fd(skel->maps.field), F_DUPFD_CLOEXEC, 3);
+	STORE_MAPS(TAKE_)
+#undef TAKE_
+	synwave_bpf__destroy(skel);
+	return err;
+}
+
+struct synwave_bpf *load_open(struct loader *l, enum program p)
+{
+	load_forget();
+	return open_skeleton(l->s, p);
+}
+
+struct bpf_object *load_object(struct synwave_bpf *skel)
+{
+	return skel->obj;
+}
+
+void load_destroy(struct synwave_bpf *skel)
+{
+	synwave_bpf__destroy(skel);
+}
+
+int load_program(struct loader *l, enum program p)
+{
+	int err;
+
+	if (!l->skel[p]) {
+		l->skel[p] = load_open(l, p);
+		if (!l->skel[p])
+			return -EINVAL;
+		err = synwave_bpf__load(l->skel[p]);
+		if (err) {
+			load_destroy(l->skel[p]);
+			l->skel[p] = NULL;
+			return store_fail(l->s, err, "the kernel refuses program %s: %s", program_name[p],
+					  load_verdict(err));
+		}
+	}
+	return bpf_program__fd(program_of(l->skel[p], p));
+}
+
+void load_close(struct loader *l)
+{
+	for (enum program p = 0; p < PROG_COUNT; p++)
+		if (l->skel[p])
+			load_destroy(l->skel[p]);
+	memset(l, 0, sizeof(*l));
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From the embedded object to maps and programs of an instance. Each program is loaded only when a hook needs it:
+ * verifying one takes about a second. */
+#ifndef SYNWAVE_LOAD_H
+#define SYNWAVE_LOAD_H
+
+#include "store.h"
+
+enum program { PROG_XDP, PROG_IN, PROG_OUT, PROG_IN_L3, PROG_OUT_L3, PROG_COUNT, PROG_NONE = PROG_COUNT };
+
+struct synwave_bpf;
+struct loader {
+	struct store *s; /* its maps are used, its conf is frozen in */
+	struct synwave_bpf *skel[PROG_COUNT];
+};
+
+void load_logs(bool verbose); /* silences libbpf and libxdp, or not */
+const char *load_last(void); /* the last thing they complained of since load_forget, one line, may be empty */
+void load_forget(void);
+
+int load_maps(struct store *s); /* creates the maps by s->info.conf, unpinned, into s->fd */
+int load_program(struct loader *l, enum program p); /* its fd, which the loader keeps; or -errno */
+void load_close(struct loader *l);
+
+/* For libxdp, which loads by itself: an object with but one program in it. */
+struct synwave_bpf *load_open(struct loader *l, enum program p);
+struct bpf_object *load_object(struct synwave_bpf *skel);
+void load_destroy(struct synwave_bpf *skel);
+extern const char *const program_name[PROG_COUNT];
+/* The verifier's last word on what failed to load, or why else it failed. */
+const char *load_verdict(int err);
+
+#endif

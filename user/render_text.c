@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Text for people: connections as a table like that of `ss`, and the words that all text is made of. */
+#include "render.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio_ext.h>
+
+char *text_addr(char buf[TEXT_SIZE], const u32 addr[4])
+{
+	if (!addr[0] && !addr[1] && addr[2] == htonl(0xffff))
+		inet_ntop(AF_INET, &addr[3], buf, TEXT_SIZE);
+	else
+		inet_ntop(AF_INET6, addr, buf, TEXT_SIZE);
+	return buf;
+}
+
+char *text_endpoint(char buf[TEXT_SIZE], const char *addr, u16 port)
+{
+	snprintf(buf, TEXT_SIZE, strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr, port);
+	return buf;
+}
+
+static char *three_digits(char buf[TEXT_SIZE], double value, const char *unit)
+{
+	snprintf(buf, TEXT_SIZE, "%.*f%s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, unit);
+	return buf;
+}
+
+char *text_duration(char buf[TEXT_SIZE], u64 ns)
+{
+	u64 s = ns / 1000000000;
+
+	if (ns < 1000)
+		snprintf(buf, TEXT_SIZE, "%lluns", ns);
+	else if (ns < 999500)
+		three_digits(buf, ns / 1e3, "us");
+	else if (ns < 999500000)
+		three_digits(buf, ns / 1e6, "ms");
+	else if (s < 60)
+		three_digits(buf, ns / 1e9, "s");
+	else if (s < 3600)
+		snprintf(buf, TEXT_SIZE, "%llum%02llus", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(buf, TEXT_SIZE, "%lluh%02llum", s / 3600, s / 60 % 60);
+	else
+		snprintf(buf, TEXT_SIZE, "%llud%02lluh", s / 86400, s / 3600 % 24);
+	return buf;
+}
+
+char *text_count(char buf[TEXT_SIZE], u64 n)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%llu", n), to = 0;
+
+	for (int i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			buf[to++] = ',';
+		buf[to++] = digits[i];
+	}
+	buf[to] = 0;
+	return buf;
+}
+
+int render_flush(FILE *out)
+{
+	int err;
+
+	errno = 0;
+	if (!fflush(out) && !ferror(out))
+		return 0;
+	err = errno ? -errno : -EIO;
+	__fpurge(out); /* the caller knows now; exit() is not to fail over the rest again */
+	clearerr(out);
+	return err;
+}
+
+#define ROW "%-11s %-11s %-*s %-*s %-6s %-6s %8s %10s %10s %7s\n"
+
+static void put_head(struct record_table *t)
+{
+	fprintf(t->out, ROW, "CLIENT IS", "SERVER IS", t->width[0], "CLIENT", t->width[1], "SERVER", "LOCAL", "CONN",
+		"AGE", "SYN-SYNACK", "SYNACK-ACK", "RETRANS");
+}
+
+static void put_row(struct record_table *t, const struct record *r)
+{
+	char end[2][TEXT_SIZE], age[TEXT_SIZE], latency[2][TEXT_SIZE] = {"-", "-"}, rexmits[16] = "-";
+
+	for (int role = 0; role < 2; role++)
+		text_endpoint(end[role], r->end[role].addr, r->end[role].port);
+	text_duration(age, t->now_ns > r->first_ns ? t->now_ns - r->first_ns : 0);
+	if (r->has_syn_synack)
+		text_duration(latency[0], r->syn_synack_ns);
+	if (r->has_synack_ack)
+		text_duration(latency[1], r->synack_ack_ns);
+	if (r->end[0].rexmits || r->end[1].rexmits) /* of SYN/of SYN-ACK */
+		snprintf(rexmits, sizeof(rexmits), "%u/%u", r->end[0].rexmits, r->end[1].rexmits);
+	fprintf(t->out, ROW, sw_state_name[r->end[0].state], sw_state_name[r->end[1].state], t->width[0], end[0],
+		t->width[1], end[1], r->local ? r->local : "-", r->conn_state, age, latency[0], latency[1], rexmits);
+}
+
+void render_table_begin(struct record_table *t, FILE *out, u64 now_ns)
+{
+	t->out = out;
+	t->now_ns = now_ns;
+	t->begun = false;
+	t->width[0] = t->width[1] = sizeof("255.255.255.255:65535") - 1;
+	t->held = 0;
+}
+
+static void release(struct record_table *t)
+{
+	if (!t->begun)
+		put_head(t);
+	t->begun = true;
+	for (u32 i = 0; i < t->held; i++)
+		put_row(t, &t->hold[i]);
+	t->held = 0;
+}
+
+void render_table_add(struct record_table *t, const struct record *r)
+{
+	char end[TEXT_SIZE];
+
+	if (t->begun) {
+		put_row(t, r);
+		return;
+	}
+	for (int role = 0; role < 2; role++) {
+		int len = strlen(text_endpoint(end, r->end[role].addr, r->end[role].port));
+
+		if (len > t->width[role])
+			t->width[role] = len;
+	}
+	t->hold[t->held++] = *r;
+	if (t->held == RECORD_HOLD)
+		release(t);
+}
+
+void render_table_end(struct record_table *t)
+{
+	release(t);
+}
+
+void render_record_head(FILE *out)
+{
+	struct record_table t;
+
+	render_table_begin(&t, out, 0);
+	put_head(&t);
+}
+
+void render_record_text(FILE *out, const struct record *r, u64 now_ns)
+{
+	struct record_table t;
+
+	render_table_begin(&t, out, now_ns);
+	put_row(&t, r);
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The only door to the kernel's maps. */
+#include "store.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+int store_fail(struct store *s, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(s->why, sizeof(s->why), format, args);
+	va_end(args);
+	return err;
+}
+
+static u64 clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+u64 store_now(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static u64 store_epoch(void)
+{
+	u64 before = store_now(), real = clock_ns(CLOCK_REALTIME), after = store_now();
+
+	return real - (before + (after - before) / 2);
+}
+
+/* How a map of the instance must look; entries 0: not judged. */
+struct shape {
+	const char *name;
+	size_t fd, value, entries;
+};
+
+static char *pin_path(char path[PATH_MAX], const struct store *s, const char *name)
+{
+	snprintf(path, PATH_MAX, "%s/%s", s->dir, name);
+	return path;
+}
+
+static int open_pin(struct store *s, const char *name)
+{
+	char path[PATH_MAX];
+
+	return bpf_obj_get(pin_path(path, s, name));
+}
+
+static int open_failed(struct store *s, const char *name, int err)
+{
+	char path[PATH_MAX];
+
+	if (err == -ENOENT) /* not for the caller to take for "nothing there" */
+		return store_fail(s, -ESTALE, "%s/%s is missing: run `synwave attach` again, or `synwave detach --all`",
+				  s->dir, name);
+	if (err == -EACCES && !access(pin_path(path, s, name), R_OK | W_OK))
+		return store_fail(s, err, "%s is no BPF map: --pin takes a directory of a BPF file system", path);
+	if (err == -EPERM || err == -EACCES)
+		return store_fail(s, err, "may not open %s/%s: %s; run as root, or with CAP_BPF and access to it",
+				  s->dir, name, strerror(-err));
+	return store_fail(s, err, "cannot open %s/%s: %s", s->dir, name, strerror(-err));
+}
+
+#define OTHER_LAYOUT "run `synwave detach --all`, then attach again; its counters start anew"
+
+/* Magic and layout stand first in any version's meta; what follows may have another size. */
+static int read_meta(struct store *s)
+{
+	struct bpf_map_info info = {};
+	u32 size = sizeof(info), zero = 0;
+	struct sw_meta *meta;
+	int err = bpf_obj_get_info_by_fd(s->fd.meta, &info, &size);
+
+	if (err)
+		return store_fail(s, err, "cannot ask for the size of %s/meta: %s", s->dir, strerror(-err));
+	meta = calloc(1, info.value_size > sizeof(*meta) ? info.value_size : sizeof(*meta));
+	if (!meta)
+		return store_fail(s, -ENOMEM, "out of memory");
+	err = bpf_map_lookup_elem(s->fd.meta, &zero, meta);
+	s->info = *meta;
+	free(meta);
+	if (err)
+		return store_fail(s, err, "cannot read %s/meta: %s", s->dir, strerror(-err));
+	if (!s->info.magic)
+		return store_fail(s, -EAGAIN,
+				  "an attach at %s is under way or was cut short: run `synwave attach` again", s->dir);
+	if (s->info.magic != SW_MAGIC)
+		return store_fail(s, -EPROTO, "%s/meta is not synwave's: choose another --pin directory", s->dir);
+	if (s->info.layout != SW_LAYOUT)
+		return store_fail(s, -EPROTO,
+				  "the maps at %s have layout %u, this synwave reads layout %u: " OTHER_LAYOUT, s->dir,
+				  s->info.layout, SW_LAYOUT);
+	if (info.value_size != sizeof(s->info) || s->info.conn_size != sizeof(struct sw_conn))
+		return store_fail(s, -EPROTO,
+				  "the maps at %s have layout %u with connections of %u bytes, this synwave reads "
+				  "layout %u with %zu: " OTHER_LAYOUT,
+				  s->dir, s->info.layout, s->info.conn_size, SW_LAYOUT, sizeof(struct sw_conn));
+	return 0;
+}
+
+/* A value larger than we think would be written past our buffers. */
+static int check_shape(struct store *s, const struct shape *shape)
+{
+	struct bpf_map_info info = {};
+	u32 size = sizeof(info);
+	int fd = *(int *)((char *)s + shape->fd);
+	int err = bpf_obj_get_info_by_fd(fd, &info, &size);
+
+	if (err)
+		return store_fail(s, err, "cannot ask for the size of %s/%s: %s", s->dir, shape->name, strerror(-err));
+	if (info.value_size != shape->value || (shape->entries && info.max_entries != shape->entries))
+		return store_fail(
+			s, -EPROTO,
+			"%s/%s holds %u values of %u bytes, this synwave (layout %u) reads %zu of %zu: " OTHER_LAYOUT,
+			s->dir, shape->name, info.max_entries, info.value_size, SW_LAYOUT,
+			shape->entries ? shape->entries : info.max_entries, shape->value);
+	return 0;
+}
+
+static int check_shapes(struct store *s)
+{
+#define FD_(field) offsetof(struct store, fd.field)
+	const struct shape shape[] = {
+		{"tags", FD_(tags), sizeof(struct sw_tags), s->info.conf.sets},
+		{"sets", FD_(sets), sizeof(struct sw_set), s->info.conf.sets},
+		{"stats", FD_(stats), sizeof(struct sw_stats), 1},
+		{"services", FD_(services), sizeof(struct sw_service), 0},
+		{"ifaces", FD_(ifaces), sizeof(struct sw_iface), 0},
+	};
+	int err = 0;
+
+	for (size_t i = 0; i < SW_ARRAY_SIZE(shape) && !err; i++)
+		err = check_shape(s, &shape[i]);
+	return err;
+}
+
+/* meta is pinned last and removed first: without it there are leftovers at most. It is judged before the other maps are
+ * asked for: another layout may have others. */
+static int open_meta(struct store *s)
+{
+	s->fd.meta = open_pin(s, "meta");
+	if (s->fd.meta == -ENOENT || s->fd.meta == -ENOTDIR)
+		return store_fail(s, -ENOENT, "nothing is attached at %s (synwave attach IFACE)", s->dir);
+	if (s->fd.meta < 0)
+		return open_failed(s, "meta", s->fd.meta);
+	return read_meta(s);
+}
+
+static int open_others(struct store *s)
+{
+#define OPEN_(field, name) \
+	if (s->fd.field < 0) \
+		s->fd.field = open_pin(s, name); \
+	if (s->fd.field < 0) \
+		return open_failed(s, name, s->fd.field);
+	STORE_MAPS(OPEN_)
+#undef OPEN_
+	return 0;
+}
+
+int store_open(struct store *s, const char *dir)
+{
+	int err;
+
+	memset(s, 0, sizeof(*s));
+#define CLOSED_(field, name) s->fd.field = -1;
+	STORE_MAPS(CLOSED_)
+#undef CLOSED_
+	if (snprintf(s->dir, sizeof(s->dir), "%s", dir) >= (int)sizeof(s->dir))
+		return store_fail(s, -ENAMETOOLONG, "pin directory %.40s...: name too long", dir);
+	s->epoch_ns = store_epoch();
+	err = open_meta(s);
+	if (!err)
+		err = open_others(s);
+	if (!err)
+		err = check_shapes(s);
+	if (err)
+		store_close(s);
+	return err;
+}
+
+void store_close(struct store *s)
+{
+#define CLOSE_(field, name) \
+	if (s->fd.field >= 0) \
+		close(s->fd.field); \
+	s->fd.field = -1;
+	STORE_MAPS(CLOSE_)
+#undef CLOSE_
+}
+
+#define WALK_BATCH 64
+
+/* Reads an array map front to back. Batches came with Linux 5.6, what the programs need with 5.12 (atomic or). */
+struct reader {
+	int fd;
+	u64 flags;
+	u32 token; /* the kernel's business */
+	bool begun;
+};
+
+static int read_next(struct reader *r, u32 count, void *to)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = r->flags);
+	u32 keys[WALK_BATCH], got = count;
+	int err = bpf_map_lookup_batch(r->fd, r->begun ? &r->token : NULL, &r->token, keys, to, &got, &opts);
+
+	r->begun = true;
+	return !err && got != count ? -EIO : err;
+}
+
+int store_walk(struct store *s, store_each_set *each, void *ctx)
+{
+	struct {
+		struct sw_tags tags[WALK_BATCH];
+		struct sw_set sets[WALK_BATCH];
+	} *batch = malloc(sizeof(*batch));
+	struct reader tags = {.fd = s->fd.tags};
+	struct reader sets = {.fd = s->fd.sets, .flags = BPF_F_LOCK};
+	u32 all = s->info.conf.sets;
+	int err = 0;
+
+	if (!batch)
+		return store_fail(s, -ENOMEM, "out of memory");
+	for (u32 at = 0; at < all && !err; at += WALK_BATCH) {
+		u32 n = all - at < WALK_BATCH ? all - at : WALK_BATCH;
+
+		/* Tags first: who clears an active bit has just moved the deadline, and a set read later shows it.
+		 * The other way round, an old deadline and a cleared bit would make a living connection expired. */
+		err = read_next(&tags, n, batch->tags);
+		if (!err)
+			err = read_next(&sets, n, batch->sets);
+		if (err)
+			err = store_fail(s, err, "cannot read the connections of %s: %s", s->dir, strerror(-err));
+		for (u32 i = 0; i < n && !err; i++)
+			err = each(ctx, &batch->sets[i], &batch->tags[i]);
+	}
+	free(batch);
+	return err;
+}
+
+/* Everything per CPU is made of u64 counters, modulo 2^64: one CPU's share means nothing, the sum does. */
+static void sum_cpus(void *sum, const void *shares, size_t size, int cpus)
+{
+	const u64 *from = shares;
+	u64 *to = sum;
+
+	memset(to, 0, size);
+	for (int cpu = 0; cpu < cpus; cpu++)
+		for (size_t i = 0; i < size / sizeof(u64); i++)
+			to[i] += *from++;
+}
+_Static_assert(sizeof(struct sw_stats) % sizeof(u64) == 0, "counters only");
+_Static_assert(sizeof(struct sw_service) % sizeof(u64) == 0, "counters only");
+
+int store_stats(struct store *s, struct sw_stats *sum)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+	u32 zero = 0;
+	void *shares;
+
+	if (cpus < 0)
+		return store_fail(s, cpus, "cannot count the CPUs: %s", strerror(-cpus));
+	shares = calloc(cpus, sizeof(*sum));
+	if (!shares)
+		return store_fail(s, -ENOMEM, "out of memory");
+	err = bpf_map_lookup_elem(s->fd.stats, &zero, shares);
+	if (err)
+		err = store_fail(s, err, "cannot read %s/stats: %s", s->dir, strerror(-err));
+	else
+		sum_cpus(sum, shares, sizeof(*sum), cpus);
+	free(shares);
+	return err;
+}
+
+/* A whole small hash map in one call: a walk by next_key would begin again when somebody deletes under it. */
+struct rows {
+	u32 count;
+	char *keys, *values;
+};
+
+static int read_rows(struct store *s, const char *name, int fd, u32 max, size_t key, size_t value, struct rows *r)
+{
+	u32 token[16], count = max; /* token: the kernel's business; never more than a key */
+	int err;
+
+	r->keys = calloc(max, key);
+	r->values = calloc(max, value);
+	if (!r->keys || !r->values)
+		return store_fail(s, -ENOMEM, "out of memory");
+	err = bpf_map_lookup_batch(fd, NULL, token, r->keys, r->values, &count, NULL);
+	if (err && err != -ENOENT) /* ENOENT: that was all */
+		return store_fail(s, err, "cannot read %s/%s: %s", s->dir, name, strerror(-err));
+	r->count = count;
+	return 0;
+}
+
+static void free_rows(struct rows *r)
+{
+	free(r->keys);
+	free(r->values);
+}
+
+int store_services(struct store *s, store_each_service *each, void *ctx)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+	struct sw_service_key *key;
+	struct sw_service sum;
+	struct rows r = {};
+
+	if (cpus < 0)
+		return store_fail(s, cpus, "cannot count the CPUs: %s", strerror(-cpus));
+	err = read_rows(s, "services", s->fd.services, SW_SERVICES, sizeof(*key), cpus * sizeof(sum), &r);
+	key = (void *)r.keys;
+	for (u32 i = 0; !err && i < r.count; i++) {
+		sum_cpus(&sum, r.values + i * cpus * sizeof(sum), sizeof(sum), cpus);
+		err = each(ctx, &key[i], &sum);
+	}
+	free_rows(&r);
+	return err;
+}
+
+int store_ifaces(struct store *s, store_each_iface *each, void *ctx)
+{
+	struct rows r = {};
+	int err = read_rows(s, "ifaces", s->fd.ifaces, SW_IFACES, sizeof(struct sw_iface_key), sizeof(struct sw_iface),
+			    &r);
+	struct sw_iface_key *key = (void *)r.keys;
+	struct sw_iface *iface = (void *)r.values;
+
+	for (u32 i = 0; !err && i < r.count; i++)
+		err = each(ctx, &key[i], &iface[i]);
+	free_rows(&r);
+	return err;
+}

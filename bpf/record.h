@@ -43,6 +43,13 @@ static __always_inline void record_service(const struct sw_step *s, const struct
 			st->other.syn -= fresh.syn;
 			return;
 		}
+		v = bpf_map_lookup_elem(&services, &key); /* another CPU was first? */
+		if (v) {
+			service_add(v, s->events);
+			v->syn += fresh.syn;
+			st->other.syn -= fresh.syn;
+			return;
+		}
 		st->services_full++;
 	}
 	service_add(&st->other, s->events);

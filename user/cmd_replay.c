@@ -58,20 +58,22 @@ static int by_first(const void *a, const void *b)
 static void print_records(struct replay *r, const struct global *g)
 {
 	struct json *j = g->json ? json_open(stdout) : NULL;
+	struct record_table table;
 	struct record rec;
 
 	qsort(r->kept, r->count, sizeof(*r->kept), by_first);
-	if (!j)
-		render_record_head(stdout);
+	render_table_begin(&table, stdout, r->engine.last_ns);
 	for (size_t i = 0; i < r->count; i++) {
 		record_from(&rec, &r->kept[i].conn, r->kept[i].expired, 0);
 		if (j)
 			render_record_json(j, &rec);
 		else
-			render_record_text(stdout, &rec, r->engine.last_ns);
+			render_table_add(&table, &rec);
 	}
 	if (j)
 		json_close(j);
+	else
+		render_table_end(&table);
 }
 
 static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
@@ -102,7 +104,7 @@ static int replay_file(struct replay *r, const char *path, bool kernel, const st
 		fputs("\r\033[K", stderr);
 	engine_finish(&r->engine);
 	print_records(r, g);
-	lost = r->engine.stats.event[SW_EV_EVICT_HALF_OPEN] + r->engine.stats.event[SW_EV_EVICT_ONE_SIDED];
+	lost = r->engine.stats.event[SW_EV_EVICT_HALF_OPEN] + r->engine.stats.event[SW_EV_EVICT_OPEN];
 	if (lost)
 		cmd_note(g,
 			 "%s: %llu connections were evicted from the table while they lived; their records end "

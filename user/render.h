@@ -26,8 +26,6 @@ void json_ks(struct json *j, const char *key, const char *s); /* "key": "s" or n
 
 /* One connection, one line. */
 void render_record_json(struct json *j, const struct record *r);
-void render_record_text(FILE *out, const struct record *r, u64 now_ns);
-void render_record_head(FILE *out);
 
 /* A table of connections. The first lines are held back to learn how wide addresses are; the rest streams. */
 #define RECORD_HOLD 128

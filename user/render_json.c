@@ -12,7 +12,7 @@ struct json {
 
 static void put(void *ctx, const char *text, size_t len)
 {
-	fwrite(text, 1, len, ctx);
+	fwrite_unlocked(text, 1, len, ctx); /* one thread; the lock doubles the cost of a line */
 }
 
 struct json *json_open(FILE *out)

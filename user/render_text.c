@@ -142,19 +142,3 @@ void render_table_end(struct record_table *t)
 {
 	release(t);
 }
-
-void render_record_head(FILE *out)
-{
-	struct record_table t;
-
-	render_table_begin(&t, out, 0);
-	put_head(&t);
-}
-
-void render_record_text(FILE *out, const struct record *r, u64 now_ns)
-{
-	struct record_table t;
-
-	render_table_begin(&t, out, now_ns);
-	put_row(&t, r);
-}

@@ -113,6 +113,12 @@ int snapshot_add_set(void *ctx, const struct sw_set *set, const struct sw_tags *
 			count_living(m, c);
 			continue;
 		}
+		/* a plain segment may still give it another round: a counter must not go back, so it is in progress */
+		if (1u << sw_timeout_of(c) & SW_RENEWABLE) {
+			m->hs_in_progress += !!(c->flags & SW_C_HS_OPEN);
+			m->td_in_progress += !!(c->flags & SW_C_TD_OPEN);
+			continue;
+		}
 		/* nobody has come by to write it down */
 		m->book[SW_HS_TIMED_OUT] += !!(c->flags & SW_C_HS_OPEN);
 		m->book[SW_TD_TIMED_OUT] += !!(c->flags & SW_C_TD_OPEN);
@@ -138,7 +144,7 @@ static void finish_tables(struct snapshot *m, const struct sw_conf *conf)
 	t[TABLE_FLOWS].capacity = (u64)conf->sets * conf->kept_ways;
 	t[TABLE_FLOWS].errors = event[SW_EV_UNPROTECTED];
 	t[TABLE_HALF_OPEN].capacity = (u64)conf->sets * conf->half_ways;
-	t[TABLE_HALF_OPEN].evicted = event[SW_EV_EVICT_HALF_OPEN] + event[SW_EV_EVICT_ONE_SIDED];
+	t[TABLE_HALF_OPEN].evicted = event[SW_EV_EVICT_HALF_OPEN] + event[SW_EV_EVICT_OPEN];
 	t[TABLE_HALF_OPEN].errors = m->count.ignored[SW_NO_TABLE]; /* every connection begins here */
 	t[TABLE_SERVICES].entries = m->services;
 	t[TABLE_SERVICES].capacity = SW_SERVICES;

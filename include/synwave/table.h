@@ -185,7 +185,7 @@ SW_INLINE void sw_drop(struct sw_tags *t, struct sw_set *set, u32 way, struct sw
 	else if (set->closed & bit)
 		sw_event(s, SW_EV_FREED_CLOSED);
 	else
-		sw_event(s, c->flags & SW_C_HS_DONE ? SW_EV_EVICT_ONE_SIDED : SW_EV_EVICT_HALF_OPEN);
+		sw_event(s, c->flags & SW_C_HS_DONE ? SW_EV_EVICT_OPEN : SW_EV_EVICT_HALF_OPEN);
 	sw_settle(c, s, expired ? SW_HS_TIMED_OUT : SW_HS_EVICTED, expired ? SW_TD_TIMED_OUT : SW_TD_EVICTED);
 	s->dropped |= bit;
 	set->used &= ~bit;
@@ -275,7 +275,7 @@ SW_INLINE void sw_file(struct sw_tags *t, struct sw_set *set, u32 way, u16 tag, 
 	if (!sw_two_sided(c))
 		sw_count8(&c->visits);
 	if (!(set->kept & bit) && (c->flags & SW_C_HS_DONE) && (conf->one_way || sw_two_sided(c))) {
-		if (sw_bits(set->kept) < conf->kept_ways)
+		if (sw_bits(set->kept & ~set->closed) < conf->kept_ways)
 			set->kept |= bit;
 		else if (s->events & (1ULL << SW_EV_COMPLETED))
 			sw_event(s, SW_EV_UNPROTECTED);

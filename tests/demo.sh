@@ -21,16 +21,25 @@ if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; fi
 
 title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 text() { printf '%s%s%s\n' "$dim" "$1" "$plain"; }
-on() { # HOST COMMAND...: shows the command, runs it there
-	local host=$1
-	shift
-	printf '  %s# %s\n' "$host" "${*/#"$SYNWAVE"/synwave}"
-	nsenter --net="/run/netns/$host" "$@" 2>&1 | sed 's/^/    /'
+on() { # HOST KEY COMMAND...: shows the command, runs it there; KEY: the column to sort by, 0 = as it comes
+	local host=$1 key=$2 sorted=''
+	shift 2
+	[ "$key" = 0 ] || sorted=" | sort -bk$key"
+	printf '  %s# %s%s\n' "$host" "$*" "$sorted"
+	nsenter --net="/run/netns/$host" "$@" 2>&1 | by_column "$key" | sed 's/^/    /; s/ *$//'
+}
+by_column() { # the heading stays on top
+	if [ "$1" = 0 ]; then cat; return; fi
+	IFS= read -r heading
+	printf '%s\n' "$heading"
+	sort -bk"$1"
 }
 
 mount -t tmpfs tmpfs /run
 mount -t bpf bpf /sys/fs/bpf
 mkdir /run/netns
+install -m 755 "$SYNWAVE" /run/synwave
+PATH=/run:/usr/sbin:/sbin:$PATH
 mkfifo /run/orders /run/answers
 (cd "$here/e2e" && exec /usr/bin/python3 -B demo_hosts.py) </run/orders >/run/answers &
 exec 3>/run/orders 4</run/answers
@@ -45,23 +54,23 @@ order ready
 
 title "1. Attach to the server's network interface"
 text "   From now on the kernel itself observes: no daemon, nothing to keep running."
-on server "$SYNWAVE" attach eth0
+on server 0 synwave attach eth0
 
 title "2. Clients connect, talk and leave: port 80 is a server, port 81 is closed"
 for step in by_client by_server at_once abort refused open half_open; do order "$step"; done
 
 title "3. What synwave saw: every connection, the state of both its ends"
-on server "$SYNWAVE" flows
+on server 3 synwave flows
 text "   The same, as the two kernels see it - each its own end only:"
-on server ss -tan state all exclude listening
-on client ss -tan state all
+on server 5 ss -tan state all exclude listening
+on client 4 ss -tan state all
 
 title "4. The numbers: handshakes, teardowns, latencies"
-on server "$SYNWAVE" stats
+on server 0 synwave stats
 
 title "5. Do they agree with the kernel?"
 order compare
 
 title "6. Detach: nothing is left behind"
-on server "$SYNWAVE" detach --all
+on server 0 synwave detach --all
 order left

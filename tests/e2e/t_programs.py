@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 
-from lib import (FAMILIES, MAC, MODE_NAMES, V4, V6, Skip, Synwave, check, equal, half_open, inside, listener, meet,
-                 neighbour, netns, address, netstat, nothing_left, pair, part, refused, run, scenario, ss, sysctl, talk,
+from lib import (FAMILIES, MAC, MODE_NAMES, V4, V6, Skip, Synwave, address, check, equal, half_open, inside, listener,
+                 meet, neighbour, netns, netstat, nothing_left, pair, part, refused, run, scenario, ss, sysctl, talk,
                  tally, until)
 
 NGINX = """
@@ -283,7 +283,6 @@ def crossing_syns(mode, f):
     r = sw.flow(4444)
     equal([r[k] for k in ("simultaneous_open", "local", "conn_state")], [True, "client", "S1"], "the record")
     part(socks["srv"], socks["cli"])
-    print(sw.flows(), sw.stats()["events"], ss("srv", "time-wait"))
     sw.expect(teardowns__completed=1, time_wait_local=1, time_wait=1)
     sw.detach()
     nothing_left(sw)

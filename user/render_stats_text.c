@@ -148,7 +148,7 @@ static void text_list(const struct page *p, const char *title, const char *const
 #define BIT(symbol) (1ULL << SW_EV_##symbol)
 #define CLOSES      (BIT(CLOSE_FOUR_WAY) | BIT(CLOSE_THREE_WAY) | BIT(CLOSE_SIMULTANEOUS) | BIT(CLOSE_RESET))
 #define FREED       (BIT(FREED_EXPIRED) | BIT(FREED_CLOSED))
-#define TABLE       (FREED | BIT(EVICT_HALF_OPEN) | BIT(EVICT_ONE_SIDED) | BIT(UNPROTECTED))
+#define TABLE       (FREED | BIT(EVICT_HALF_OPEN) | BIT(EVICT_OPEN) | BIT(UNPROTECTED))
 #define BOOKED      (BIT(SYN_NEW) | BIT(SYNACK_NEW) | BIT(COMPLETED) | BIT(REFUSED)) /* the books say it better */
 
 static void text_lists(const struct page *p)

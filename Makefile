@@ -87,7 +87,19 @@ $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) $(TEST_HEADERS) $(SKEL
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
 
-.PHONY: unit prog e2e
+$(B)/driver.skel.h: tests/bench/driver.bpf.c vmlinux/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/driver.bpf.o $<
+	$(BPFTOOL) gen skeleton $(B)/driver.bpf.o name driver_bpf > $@
+
+$(B)/test/bench: tests/bench/bench.c tests/frames.c user/engine.c $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
+
+.PHONY: unit prog e2e bench
+bench: root $(B)/test/bench ## what a packet costs, next to references of the same run (root; a quiet machine)
+	@$(B)/test/bench
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
 	@$(B)/test/unit
 prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)

@@ -84,6 +84,24 @@ SW_INLINE void sw_on_synack_again(struct sw_conn *c, const struct sw_packet *p, 
 	}
 }
 
+/* SYNs crossed, and `from` acknowledges the other's: done when both are acknowledged. False: not yet past its own
+ * handshake. An end whose SYN is acknowledged before it has answered ours keeps that in SW_E_ACKED. */
+SW_INLINE bool sw_on_crossed_ack(struct sw_conn *c, u32 from, u64 now, struct sw_step *s)
+{
+	struct sw_end *x = &c->end[from & 1], *y = &c->end[!from];
+
+	if (y->state == SW_SYN_SENT)
+		y->flags |= SW_E_ACKED;
+	sw_fact(c, from, SW_F_ACK_SYN);
+	if (x->flags & SW_E_ACKED && SW_IN(x->state, SW_OPENING))
+		x->state = SW_ESTABLISHED;
+	if (!SW_IN(x->state, SW_OPENING))
+		x->flags &= ~SW_E_ACKED;
+	if (!SW_IN(x->state, SW_OPENING) && !SW_IN(y->state, SW_OPENING))
+		sw_handshake_done(c, s, now, true);
+	return !SW_IN(x->state, SW_OPENING);
+}
+
 SW_INLINE void sw_on_synack(struct sw_conn *c, const struct sw_packet *p, u32 from, u64 now, struct sw_step *s)
 {
 	struct sw_end *x = &c->end[from & 1], *y = &c->end[!from];
@@ -112,16 +130,8 @@ SW_INLINE void sw_on_synack(struct sw_conn *c, const struct sw_packet *p, u32 fr
 		c->place[from & 1] = p->place;
 	}
 	sw_fact(c, from, SW_F_SYNACK);
-	if (simopen) {
-		if (y->state == SW_SYN_SENT)
-			y->flags |= SW_E_ACKED; /* its SYN is acknowledged before it has answered ours */
-		sw_fact(c, from, SW_F_ACK_SYN);
-		if (x->flags & SW_E_ACKED && x->state == SW_SYN_RCVD)
-			x->state = SW_ESTABLISHED;
-		x->flags &= ~SW_E_ACKED;
-		if (!SW_IN(x->state, SW_OPENING) && !SW_IN(y->state, SW_OPENING))
-			sw_handshake_done(c, s, now, true);
-	}
+	if (simopen)
+		sw_on_crossed_ack(c, from, now, s);
 	s->renew = 1;
 	if (c->synack_ns)
 		return;
@@ -156,6 +166,8 @@ SW_INLINE bool sw_on_client_ack(struct sw_conn *c, const struct sw_packet *p, u6
 	}
 	if (!sw_covers(y, p->ack))
 		return false;
+	if (c->flags & SW_C_SIMOPEN)
+		return sw_on_crossed_ack(c, SW_CLIENT, now, s);
 	if ((x->flags & SW_E_ISN) && !sw_within(p->seq, x->isn + 1, y->window)) {
 		if (x->state == SW_SYN_SENT) /* it has the SYN-ACK, but this ACK the server will not take */
 			x->state = SW_ESTABLISHED;
@@ -186,12 +198,8 @@ SW_INLINE bool sw_on_server_ack(struct sw_conn *c, const struct sw_packet *p, u6
 		sw_handshake_done(c, s, now, false);
 		return true;
 	}
-	if (c->flags & SW_C_SIMOPEN) {
-		sw_fact(c, SW_SERVER, SW_F_ACK_SYN);
-		if (!SW_IN(x->state, SW_OPENING) && !SW_IN(y->state, SW_OPENING))
-			sw_handshake_done(c, s, now, true);
-		return !SW_IN(x->state, SW_OPENING);
-	}
+	if (c->flags & SW_C_SIMOPEN)
+		return sw_on_crossed_ack(c, SW_SERVER, now, s);
 	if (x->state == SW_LISTEN) { /* the SYN-ACK was missed */
 		if (now - c->first_ns < infer || !(p->len || p->kind == SW_KIND_FIN))
 			return false;

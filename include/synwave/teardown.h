@@ -16,7 +16,7 @@ SW_INLINE enum sw_rst sw_judge_rst(const struct sw_conn *c, const struct sw_pack
 
 	if (sw_closed(c))
 		return SW_RST_IGNORE;
-	if (x->flags & SW_E_ACKED || y->state == SW_TIME_WAIT) {
+	if ((x->flags & SW_E_FIN && x->flags & SW_E_ACKED) || y->state == SW_TIME_WAIT) {
 		ok = (x->flags & SW_E_FIN) && p->seq == x->nxt;
 	} else if (y->state == SW_SYN_SENT) {
 		ok = (p->flags & SW_TCP_ACK) && sw_covers(y, p->ack);
@@ -101,7 +101,7 @@ SW_INLINE void sw_on_fin(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	}
 	if (SW_IN(x->state, SW_FINISHED | 1u << SW_LISTEN | 1u << SW_SYN_SENT))
 		return;
-	x->flags |= SW_E_FIN;
+	x->flags = (x->flags & ~SW_E_ACKED) | SW_E_FIN;
 	x->nxt = end;
 	sw_teardown_open(c, s);
 	if (!(c->flags & SW_C_CLOSED_FIRST))

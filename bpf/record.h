@@ -57,8 +57,9 @@ static __always_inline void record_service(const struct sw_step *s, const struct
 
 static __always_inline void record_latency(struct sw_hist *h, u64 ns)
 {
-	u32 i = sw_hist_index(ns);
+	u64 i = sw_hist_index(ns);
 
+	SW_OPAQUE(i);
 	if (i >= SW_HIST_BUCKETS)
 		return;
 	h->count++;

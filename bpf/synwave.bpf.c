@@ -82,6 +82,15 @@ static __always_inline struct scratch *workplace(void)
 	return bpf_map_lookup_elem(&scratch, &zero);
 }
 
+/* How much to copy, in a form in which any verifier sees that it is 1 to 64. */
+static __always_inline u32 options_bytes(const struct scratch *w)
+{
+	u64 less = w->packet.options_size - 1;
+
+	SW_OPAQUE(less);
+	return (less & 63) + 1;
+}
+
 SEC("xdp.frags")
 int synwave_xdp(struct xdp_md *ctx)
 {
@@ -93,8 +102,8 @@ int synwave_xdp(struct xdp_md *ctx)
 	if (!w)
 		return XDP_PASS;
 	why = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
-	u32 size = w->packet.options_size & 63;
-	if (why == SW_OK && size && !bpf_xdp_load_bytes(ctx, w->packet.options_at, w->options, size))
+	if (why == SW_OK && w->packet.options_size &&
+	    !bpf_xdp_load_bytes(ctx, w->packet.options_at, w->options, options_bytes(w)))
 		sw_parse_options(w->options, &w->packet);
 	observe(why, w);
 	return XDP_PASS;
@@ -115,8 +124,8 @@ static __always_inline void observe_skb(struct __sk_buff *skb, struct sight *s)
 		bpf_skb_pull_data(skb, skb->len < PULL ? skb->len : PULL);
 		why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, s, &w->packet);
 	}
-	u32 size = w->packet.options_size & 63;
-	if (why == SW_OK && size && !bpf_skb_load_bytes(skb, w->packet.options_at, w->options, size))
+	if (why == SW_OK && w->packet.options_size &&
+	    !bpf_skb_load_bytes(skb, w->packet.options_at, w->options, options_bytes(w)))
 		sw_parse_options(w->options, &w->packet);
 	observe(why, w);
 }

@@ -11,7 +11,7 @@ if [ "${1-}" != inside ]; then
 	[ "$(id -u)" = 0 ] || { echo "demo: needs root (namespaces and BPF): sudo make demo" >&2; exit 1; }
 	[ -x "$SYNWAVE" ] || { echo "demo: no $SYNWAVE: run make first" >&2; exit 1; }
 	setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child=KILL --mount-proc "$0" inside &
-	trap 'kill -KILL $!; wait; exit 130' INT TERM HUP
+	trap 'exec 2>/dev/null; kill -KILL $!; wait; exit 130' INT TERM HUP
 	wait $!
 	exit
 fi

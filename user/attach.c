@@ -175,8 +175,9 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 
 static struct hook hook_of(struct instance *in, const struct registry_row *row)
 {
-	struct hook h = {.in = in, .key = row->key, .qdisc = row->iface.ready & READY_QDISC};
+	struct hook h = {.in = in, .key = row->key};
 
+	h.qdisc = row->iface.ready ? row->iface.ready & READY_QDISC : row->iface.chained == UNREADY_QDISC;
 	memcpy(h.name, row->iface.name, sizeof(h.name));
 	return h;
 }
@@ -221,10 +222,11 @@ int iface_detach(struct instance *in, const struct registry_row *row)
 	} else if (inside) { /* not by a link: only to be removed from within */
 		err = netns_call(row->key.netns, drop_here, &h);
 		if (err)
-			return store_fail(&in->s, err,
-					  "%s in network namespace %llu cannot be reached (%s): its programs stay until "
-					  "`nsenter --net=... synwave --pin %s detach %s` runs there",
-					  h.name, (unsigned long long)row->key.netns, strerror(-err), in->s.dir, h.name);
+			return store_fail(
+				&in->s, err,
+				"%s in network namespace %llu cannot be reached (%s): its programs stay until "
+				"`nsenter --net=... synwave --pin %s detach %s` runs there",
+				h.name, (unsigned long long)row->key.netns, strerror(-err), in->s.dir, h.name);
 	}
 	for (enum part p = 0; p < PART_COUNT; p++) /* also dead ones, also in another namespace */
 		if (p == PART_XDP_LINK || p == PART_TCX_IN || p == PART_TCX_OUT)
@@ -301,8 +303,8 @@ static void settle(struct instance *in, struct registry_row *row)
 	hook_look(&h, &now);
 	if (now.have & PART_XDP && now.have & PART_IN & ~PART_XDP)
 		hook_drop(&h, row->iface.ingress == SW_HOOK_XDP_NATIVE || row->iface.ingress == SW_HOOK_XDP_GENERIC
-					  ? PART_XDP
-					  : PART_IN & ~PART_XDP);
+				      ? PART_XDP
+				      : PART_IN & ~PART_XDP);
 	xdp_settle(&h, &now);
 	sweep_dispatchers(in, &row->key);
 	hook_look(&h, &now);

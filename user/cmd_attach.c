@@ -13,7 +13,7 @@
 #include "snapshot.h"
 
 #define FLOWS_MAX (64 << 20)
-#define MS	  1000000ULL
+#define MS        1000000ULL
 
 struct job {
 	const struct global *g;
@@ -63,7 +63,8 @@ static int take_timeout(struct job *j, const char *arg)
 		if (strlen(timeout_name[i]) != (size_t)(eq - arg) || strncmp(arg, timeout_name[i], eq - arg))
 			continue;
 		if (!duration(eq + 1, &ns) || (!ns && i != SW_T_INFER))
-			return cmd_usage(&cmd_attach, "--timeout %s: a duration from 1ms to 365d, like 500ms, 60s, 5m, 2h, 5d", arg);
+			return cmd_usage(&cmd_attach,
+					 "--timeout %s: a duration from 1ms to 365d, like 500ms, 60s, 5m, 2h, 5d", arg);
 		j->wish.timeout[i] = ns;
 		j->wish.timeout_set[i] = true;
 		return 0;
@@ -73,8 +74,8 @@ static int take_timeout(struct job *j, const char *arg)
 
 static int take_mode(struct job *j, const char *arg)
 {
-	static const char *const names[] = {[MODE_AUTO] = "auto", [MODE_NATIVE] = "native", [MODE_GENERIC] = "generic",
-					    [MODE_TC] = "tc"};
+	static const char *const names[] = {
+		[MODE_AUTO] = "auto", [MODE_NATIVE] = "native", [MODE_GENERIC] = "generic", [MODE_TC] = "tc"};
 
 	for (enum mode m = MODE_AUTO; m <= MODE_TC; m++)
 		if (!strcmp(arg, names[m])) {
@@ -97,9 +98,9 @@ static int take_number(const char *option, const char *arg, u32 *to)
 static int parse(struct job *j, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"mode", required_argument, NULL, 'm'},	    {"ingress-only", no_argument, NULL, 'i'},
-		{"flows", required_argument, NULL, 'f'},    {"half-open", required_argument, NULL, 'o'},
-		{"timeout", required_argument, NULL, 't'},  {},
+		{"mode", required_argument, NULL, 'm'},    {"ingress-only", no_argument, NULL, 'i'},
+		{"flows", required_argument, NULL, 'f'},   {"half-open", required_argument, NULL, 'o'},
+		{"timeout", required_argument, NULL, 't'}, {},
 	};
 	int c, err = 0;
 
@@ -146,7 +147,8 @@ static int open_instance(struct job *j)
 		return err;
 	iface_mend(&j->in, tell, (void *)j->g);
 	if (changed && registry_list(&j->in, &rows) > (u32)j->count)
-		cmd_note(j->g, "the new timeouts hold where this command attaches; other interfaces keep theirs until attached again");
+		cmd_note(j->g, "the new timeouts hold where this command attaches; other interfaces keep theirs until "
+			       "attached again");
 	if (changed)
 		free(rows);
 	return 0;
@@ -163,12 +165,14 @@ static void report(struct job *j, struct hook *h, bool had)
 	cmd_note(j->g, "%s: %s, ingress %s%s, egress %s", h->name, had ? "replaced in place" : "attached",
 		 hook_name(i.ingress),
 		 i.ingress == SW_HOOK_TCX || i.ingress == SW_HOOK_CLSACT ? ""
-		 : i.chained ? " (in libxdp's dispatcher)"
+		 : i.chained                                             ? " (in libxdp's dispatcher)"
 			     : " (alone: this kernel does not run libxdp's dispatcher)",
 		 hook_name(i.egress));
 	if (i.ingress == SW_HOOK_XDP_NATIVE && !strcmp(h->driver, "veth") && (!had || j->mode))
-		cmd_note(j->g, "%s: native XDP on veth ends segmentation offload (measured: 26 to 5 Gbit/s of bulk TCP); "
-			       "--mode tc does not", h->name);
+		cmd_note(j->g,
+			 "%s: native XDP on veth ends segmentation offload (measured: 26 to 5 Gbit/s of bulk TCP); "
+			 "--mode tc does not",
+			 h->name);
 }
 
 static int attach_all(struct job *j)
@@ -246,7 +250,8 @@ static int run(int argc, char **argv, const struct global *g)
 const struct command cmd_attach = {
 	.name = "attach",
 	.run = run,
-	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--timeout NAME=DURATION]...",
+	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--timeout "
+		 "NAME=DURATION]...",
 	.summary = "Watch these interfaces; attaching again upgrades in place and keeps connections and counters",
 	.help = "  --mode auto      native, else generic, else tc; says which and why (default for a new interface)\n"
 		"  --mode native    XDP in the driver\n"
@@ -255,7 +260,7 @@ const struct command cmd_attach = {
 		"  --ingress-only   leave the egress alone; what the visible half proves is inferred\n"
 		"  --flows N        connections that have a place (default 262144)\n"
 		"  --half-open N    half-open ones, which can never take the place of others (default 65536)\n"
-		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one of\n"
-		SW_TIMEOUTS(HELP4_)
-		"Sizes and --ingress-only are fixed while the instance lives; modes and timeouts are not.\n",
+		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one "
+		"of\n" SW_TIMEOUTS(HELP4_) "Sizes and --ingress-only are fixed while the instance lives; modes and "
+					   "timeouts are not.\n",
 };

@@ -45,12 +45,13 @@ static int choose(struct job *j, char **names, int n)
 		if (!row) {
 			for (u32 k = 0; k < j->count; k++)
 				if (!strcmp(j->rows[k].iface.name, names[i]))
-					return store_fail(&j->in.s, -ENOENT,
-							  "%s is attached in another network namespace (%llu): run this "
-							  "there (nsenter --net=...), or `synwave detach --all`",
-							  names[i], (unsigned long long)j->rows[k].key.netns);
-			return store_fail(&j->in.s, -ENOENT, "%s is not attached at %s (see `synwave status`)", names[i],
-					  j->in.s.dir);
+					return store_fail(
+						&j->in.s, -ENOENT,
+						"%s is attached in another network namespace (%llu): run this "
+						"there (nsenter --net=...), or `synwave detach --all`",
+						names[i], (unsigned long long)j->rows[k].key.netns);
+			return store_fail(&j->in.s, -ENOENT, "%s is not attached at %s (see `synwave status`)",
+					  names[i], j->in.s.dir);
 		}
 		j->chosen[row - j->rows] = true;
 	}
@@ -111,7 +112,8 @@ static int work(struct job *j, bool all, char **names, int n)
 		return err;
 	if (!all) {
 		instance_remove(&j->in);
-		return store_fail(&j->in.s, -ENOENT, "%s is not attached at %s: an attach was cut short there, which is cleaned up now",
+		return store_fail(&j->in.s, -ENOENT,
+				  "%s is not attached at %s: an attach was cut short there, which is cleaned up now",
 				  names[0], j->in.s.dir);
 	}
 	/* Another version's maps: what hangs anywhere and uses them goes, then they do. */

@@ -18,7 +18,6 @@
 struct kept {
 	struct sw_conn conn;
 	u64 birth;
-	bool expired;
 };
 
 struct replay {
@@ -29,7 +28,7 @@ struct replay {
 	bool progress; /* somebody watches */
 };
 
-static void keep(void *ctx, const struct sw_conn *c, u64 birth, bool expired)
+static void keep(void *ctx, const struct sw_conn *c, u64 birth)
 {
 	struct replay *r = ctx;
 
@@ -43,7 +42,7 @@ static void keep(void *ctx, const struct sw_conn *c, u64 birth, bool expired)
 		r->kept = more;
 		r->room = room;
 	}
-	r->kept[r->count++] = (struct kept){*c, birth, expired};
+	r->kept[r->count++] = (struct kept){*c, birth};
 }
 
 static int by_first(const void *a, const void *b)
@@ -64,7 +63,7 @@ static void print_records(struct replay *r, const struct global *g)
 	qsort(r->kept, r->count, sizeof(*r->kept), by_first);
 	render_table_begin(&table, stdout, r->engine.last_ns);
 	for (size_t i = 0; i < r->count; i++) {
-		record_from(&rec, &r->kept[i].conn, r->kept[i].expired, 0);
+		record_from(&rec, &r->kept[i].conn, false, 0);
 		if (j)
 			render_record_json(j, &rec);
 		else

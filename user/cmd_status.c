@@ -168,7 +168,8 @@ static void print_ifaces(const struct status *s)
 	if (!s->rows)
 		printf("\nNo interface is attached.\n");
 	else
-		printf("\n%-15s  %-10s  %-11s  %-7s  %-7s  %s\n", "INTERFACE", "STATE", "INGRESS", "EGRESS", "CHAINED", "SINCE");
+		printf("\n%-15s  %-10s  %-11s  %-7s  %-7s  %s\n", "INTERFACE", "STATE", "INGRESS", "EGRESS", "CHAINED",
+		       "SINCE");
 	for (u32 i = 0; i < s->rows; i++) {
 		const struct registry_row *r = &s->row[i].reg;
 
@@ -188,8 +189,9 @@ static void print_text(const struct status *s)
 	date(m->created_ns, created, sizeof(created));
 	printf("Instance   %s (synwave %s, layout %u), since %s%s\n", s->in.s.dir, m->version, m->layout, created,
 	       m->conf.one_way ? ", ingress only" : "");
-	printf("Kernel     %s: TCX %s, XDP dispatcher %s, BTF %s\n", s->uts.release, s->tcx ? "yes" : "no (clsact instead)",
-	       s->dispatcher ? "yes" : "no (XDP runs alone)", s->btf ? "yes" : "no");
+	printf("Kernel     %s: TCX %s, XDP dispatcher %s, BTF %s\n", s->uts.release,
+	       s->tcx ? "yes" : "no (clsact instead)", s->dispatcher ? "yes" : "no (XDP runs alone)",
+	       s->btf ? "yes" : "no");
 	printf("Guard      off\n");
 	print_ifaces(s);
 	printf("\n%-15s  %12s  %12s  %6s\n", "TABLE", "ENTRIES", "CAPACITY", "USED");
@@ -227,6 +229,7 @@ const struct command cmd_status = {
 	.run = run,
 	.usage = "status",
 	.summary = "Interfaces, modes really in use, kernel features, table sizes and use",
-	.help = "STATE is up, gone (the interface vanished; the next attach or detach cleans up), elsewhere (in another\n"
+	.help = "STATE is up, gone (the interface vanished; the next attach or detach cleans up), elsewhere (in "
+		"another\n"
 		"network namespace), or incomplete (a command was killed, or others removed a program).\n",
 };

@@ -95,8 +95,7 @@ void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct
 		if (!(dropped >> w & 1))
 			continue;
 		if (e->gone)
-			e->gone(e->ctx, &before->conn[w], birth[w],
-				(s32)(sw_tick(e->last_ns) - before->deadline[w]) >= 0);
+			e->gone(e->ctx, &before->conn[w], birth[w]);
 		birth[w] = e->frames;
 	}
 	if (way < SW_WAYS && !(before->used >> way & 1))
@@ -160,6 +159,5 @@ void engine_finish(struct engine *e)
 	for (u32 at = 0; at < e->conf.sets; at++)
 		for (u32 way = 0; way < SW_WAYS; way++)
 			if (e->set[at].used >> way & 1)
-				e->gone(e->ctx, &e->set[at].conn[way], e->birth[(size_t)at * SW_WAYS + way],
-					sw_expired(&e->set[at], way, e->tags[at].active, sw_tick(e->last_ns)));
+				e->gone(e->ctx, &e->set[at].conn[way], e->birth[(size_t)at * SW_WAYS + way]);
 }

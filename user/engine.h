@@ -25,7 +25,7 @@ struct engine {
 	u64 last_ns; /* the latest time seen */
 	u64 backwards; /* frames older than the one before */
 	/* called for each connection that leaves the table, and by engine_finish for the rest */
-	void (*gone)(void *ctx, const struct sw_conn *c, u64 birth, bool expired);
+	void (*gone)(void *ctx, const struct sw_conn *c, u64 birth);
 	void *ctx;
 };
 

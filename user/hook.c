@@ -53,9 +53,10 @@ static int judge_link_type(struct hook *h, unsigned int type)
 		h->l3 = true;
 		return 0;
 	}
-	return store_fail(&h->in->s, -EOPNOTSUPP,
-			  "%s: its link type %u (ARPHRD) is neither Ethernet nor bare IP: attach to the device beneath it",
-			  h->name, type);
+	return store_fail(
+		&h->in->s, -EOPNOTSUPP,
+		"%s: its link type %u (ARPHRD) is neither Ethernet nor bare IP: attach to the device beneath it",
+		h->name, type);
 }
 
 int hook_init(struct hook *h, struct instance *in, struct loader *l, const char *name)
@@ -68,12 +69,14 @@ int hook_init(struct hook *h, struct instance *in, struct loader *l, const char 
 	h->in = in;
 	h->loader = l;
 	if (strlen(name) >= sizeof(h->name))
-		return store_fail(&in->s, -ENODEV, "%.40s: no such interface here (names have at most 15 letters)", name);
+		return store_fail(&in->s, -ENODEV, "%.40s: no such interface here (names have at most 15 letters)",
+				  name);
 	snprintf(h->name, sizeof(h->name), "%s", name);
 	h->key.netns = in->netns;
 	h->key.ifindex = if_nametoindex(name);
 	if (!h->key.ifindex)
-		return store_fail(&in->s, -ENODEV, "%s: no such interface in this network namespace (see `ip link`)", name);
+		return store_fail(&in->s, -ENODEV, "%s: no such interface in this network namespace (see `ip link`)",
+				  name);
 	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (s < 0)
 		return store_fail(&in->s, -errno, "%s: cannot ask for its link type: %s", name, strerror(errno));
@@ -84,7 +87,8 @@ int hook_init(struct hook *h, struct instance *in, struct loader *l, const char 
 		err = judge_link_type(h, req.ifr_hwaddr.sa_family);
 	req.ifr_data = (void *)&info;
 	if (!err)
-		snprintf(h->driver, sizeof(h->driver), "%.31s", ioctl(s, SIOCETHTOOL, &req) ? "(nameless)" : info.driver);
+		snprintf(h->driver, sizeof(h->driver), "%.31s",
+			 ioctl(s, SIOCETHTOOL, &req) ? "(nameless)" : info.driver);
 	close(s);
 	return err;
 }
@@ -202,6 +206,7 @@ void hook_drop(struct hook *h, u32 parts)
 	for (int out = 0; out < 2; out++)
 		if (parts & now.have & 1 << (out ? PART_CLSACT_OUT : PART_CLSACT_IN))
 			clsact_drop(h, out);
+	clsact_tidy(h);
 }
 
 bool tcx_works(u32 ifindex)

@@ -36,6 +36,7 @@ struct hooks {
 #define READY_YES    1
 #define READY_CHANGE 2 /* an attach is moving it */
 #define READY_QDISC  4 /* its clsact was made by us */
+#define UNREADY_QDISC 2 /* sw_iface.chained, while ready is 0: the same */
 
 struct hook {
 	struct instance *in;
@@ -75,5 +76,6 @@ bool tcx_works(u32 ifindex);
 int clsact_put(struct hook *h, bool out, int prog_fd);
 u32 clsact_prog(struct hook *h, bool out);
 void clsact_drop(struct hook *h, bool out);
+void clsact_tidy(struct hook *h); /* removes the qdisc if we made it and nobody uses it */
 
 #endif

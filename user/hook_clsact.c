@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "hook.h"
@@ -14,7 +15,8 @@
 
 static struct bpf_tc_hook hook_of(const struct hook *h, int points)
 {
-	return (struct bpf_tc_hook){.sz = sizeof(struct bpf_tc_hook), .ifindex = h->key.ifindex, .attach_point = points};
+	return (struct bpf_tc_hook){
+		.sz = sizeof(struct bpf_tc_hook), .ifindex = h->key.ifindex, .attach_point = points};
 }
 
 /* The id of our map tells two instances on one interface apart. */
@@ -30,41 +32,78 @@ u32 clsact_prog(struct hook *h, bool out)
 	return instance_owns(h->in, opts.prog_id) ? opts.prog_id : 0;
 }
 
-int clsact_put(struct hook *h, bool out, int prog_fd)
-{
-	struct bpf_tc_hook tc = hook_of(h, BPF_TC_INGRESS | BPF_TC_EGRESS);
-	TC_OPTS(h, opts);
-	int err = bpf_tc_hook_create(&tc);
-
-	if (err && err != -EEXIST)
-		return err;
-	h->qdisc |= !err;
-	opts.prog_fd = prog_fd;
-	opts.flags = clsact_prog(h, out) ? BPF_TC_F_REPLACE : 0;
-	tc = hook_of(h, out ? BPF_TC_EGRESS : BPF_TC_INGRESS);
-	return bpf_tc_attach(&tc, &opts);
-}
-
-/* Whether any filter is left there; in doubt, yes. */
-static bool has_filters(const struct hook *h, u32 parent)
+/* The type of the kernel's first answer about this interface and parent; 0: none in time. */
+static u16 ask(const struct hook *h, u16 type, u16 flags, u32 parent)
 {
 	struct {
 		struct nlmsghdr n;
 		struct tcmsg t;
 	} ask = {
-		.n = {.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETTFILTER, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		.n = {.nlmsg_len = sizeof(ask), .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | flags},
 		.t = {.tcm_ifindex = h->key.ifindex, .tcm_parent = parent},
 	};
-	char buf[16384] __attribute__((aligned(4)));
+	union {
+		struct nlmsghdr n;
+		char room[16384];
+	} got = {};
+	struct timeval patience = {.tv_sec = 2};
 	int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	ssize_t len = -1;
 
 	if (s < 0)
-		return true;
+		return 0;
+	setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (send(s, &ask, sizeof(ask), 0) == sizeof(ask))
-		len = recv(s, buf, sizeof(buf), 0);
+		len = recv(s, &got, sizeof(got), 0);
 	close(s);
-	return len < (ssize_t)sizeof(struct nlmsghdr) || ((struct nlmsghdr *)buf)->nlmsg_type != NLMSG_DONE;
+	if (len < (ssize_t)sizeof(got.n))
+		return 0;
+	return got.n.nlmsg_type;
+}
+
+/* In doubt, yes. */
+static bool has_filters(const struct hook *h, u32 minor)
+{
+	return ask(h, RTM_GETTFILTER, NLM_F_DUMP, TC_H_MAKE(TC_H_CLSACT, minor)) != NLMSG_DONE;
+}
+
+static bool has_qdisc(const struct hook *h)
+{
+	u16 type = ask(h, RTM_GETQDISC, NLM_F_ACK | NLM_F_ECHO, TC_H_CLSACT);
+
+	return type == RTM_NEWQDISC || !type; /* a mere ack: there was one, once */
+}
+
+/* Known to the registry beforehand: were we killed after, the next command would find a qdisc and no owner. */
+static void qdisc_promise(struct hook *h)
+{
+	struct sw_iface row;
+
+	h->qdisc = true;
+	if (registry_get(h->in, &h->key, &row))
+		return;
+	if (row.ready)
+		row.ready |= READY_QDISC;
+	else
+		row.chained = UNREADY_QDISC;
+	registry_put(h->in, &h->key, &row);
+}
+
+int clsact_put(struct hook *h, bool out, int prog_fd)
+{
+	struct bpf_tc_hook tc = hook_of(h, BPF_TC_INGRESS | BPF_TC_EGRESS);
+	TC_OPTS(h, opts);
+	int err;
+
+	if (!has_qdisc(h))
+		qdisc_promise(h);
+	err = bpf_tc_hook_create(&tc);
+	if (err && err != -EEXIST)
+		return err;
+	opts.prog_fd = prog_fd;
+	opts.flags = clsact_prog(h, out) ? BPF_TC_F_REPLACE : 0;
+	tc = hook_of(h, out ? BPF_TC_EGRESS : BPF_TC_INGRESS);
+	return bpf_tc_attach(&tc, &opts);
 }
 
 void clsact_drop(struct hook *h, bool out)
@@ -72,12 +111,14 @@ void clsact_drop(struct hook *h, bool out)
 	struct bpf_tc_hook tc = hook_of(h, out ? BPF_TC_EGRESS : BPF_TC_INGRESS);
 	TC_OPTS(h, opts);
 
-	if (!clsact_prog(h, out))
-		return;
-	bpf_tc_detach(&tc, &opts);
-	if (!h->qdisc || has_filters(h, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)) ||
-	    has_filters(h, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)))
-		return;
-	tc = hook_of(h, BPF_TC_INGRESS | BPF_TC_EGRESS);
-	bpf_tc_hook_destroy(&tc);
+	if (clsact_prog(h, out))
+		bpf_tc_detach(&tc, &opts);
+}
+
+void clsact_tidy(struct hook *h)
+{
+	struct bpf_tc_hook tc = hook_of(h, BPF_TC_INGRESS | BPF_TC_EGRESS);
+
+	if (h->qdisc && has_qdisc(h) && !has_filters(h, TC_H_MIN_INGRESS) && !has_filters(h, TC_H_MIN_EGRESS))
+		bpf_tc_hook_destroy(&tc);
 }

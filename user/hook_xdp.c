@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
@@ -212,9 +213,12 @@ static int refused(struct hook *h, u32 mode, int err)
 
 	if (err == -EOPNOTSUPP && mode == SW_HOOK_XDP_NATIVE)
 		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP", h->name, h->driver);
-	return store_fail(&h->in->s, err, "%s: %s XDP refused by driver %s: %s%s%s", h->name, mode_word(mode), h->driver,
-			  strerror(-err),
-			  err == -EINVAL || err == -ERANGE ? " (MTU too large for it, or LRO?)" : *last ? "; " : "", last);
+	return store_fail(&h->in->s, err, "%s: %s XDP refused by driver %s: %s%s%s", h->name, mode_word(mode),
+			  h->driver, strerror(-err),
+			  err == -EINVAL || err == -ERANGE ? " (MTU too large for it, or LRO?)"
+			  : *last                          ? "; "
+							   : "",
+			  last);
 }
 
 static int put_first(struct hook *h, u32 mode, const struct hooks *now)
@@ -223,6 +227,11 @@ static int put_first(struct hook *h, u32 mode, const struct hooks *now)
 
 	if (now->alien && !(now->dispatcher && xdp_dispatcher_works()))
 		return busy(h, now);
+	if (now->alien && now->mode != mode)
+		return store_fail(
+			&h->in->s, -EBUSY,
+			"%s: libxdp's dispatcher runs there in %s mode, with program %s (id %u): take the same mode",
+			h->name, mode_word(now->mode), now->alien_name, now->alien);
 	if (xdp_dispatcher_works()) {
 		err = put_chained(h, mode);
 		if (!err)
@@ -284,6 +293,21 @@ int hook_xdp(struct hook *h, u32 mode)
 	return store_fail(&h->in->s, err, "%s", why);
 }
 
+/* The program behind a pin of libxdp's: the program itself, or the link that holds it in its dispatcher. */
+static u32 pinned_prog(const char *path, bool link)
+{
+	struct bpf_prog_info prog = {};
+	struct bpf_link_info info = {};
+	u32 size = link ? sizeof(info) : sizeof(prog);
+	int fd = bpf_obj_get(path);
+
+	if (fd < 0)
+		return 0;
+	bpf_obj_get_info_by_fd(fd, link ? (void *)&info : &prog, &size);
+	close(fd);
+	return link ? info.prog_id : prog.id;
+}
+
 /* Unpins ours from a dispatcher that is attached no more; the directory stays if others are in it. */
 static void sweep_dir(struct instance *in, const char *dir)
 {
@@ -292,47 +316,46 @@ static void sweep_dir(struct instance *in, const char *dir)
 	DIR *d = opendir(dir);
 
 	while (d && (e = readdir(d))) {
-		struct bpf_prog_info info = {};
-		u32 size = sizeof(info);
-		char *dash = strstr(e->d_name, "-prog");
-		int fd;
+		bool link = strstr(e->d_name, "-link");
 
-		if (!dash || dash[5])
+		if (!link && !strstr(e->d_name, "-prog"))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		fd = bpf_obj_get(path);
-		if (fd < 0)
-			continue;
-		if (!bpf_obj_get_info_by_fd(fd, &info, &size) && instance_owns(in, info.id)) {
+		if (instance_owns(in, pinned_prog(path, link)))
 			unlink(path);
-			snprintf(path, sizeof(path), "%s/%.*s-link", dir, (int)(dash - e->d_name), e->d_name);
-			unlink(path);
-		}
-		close(fd);
 	}
 	if (d)
 		closedir(d);
 	rmdir(dir);
 }
 
+static void sweep_entry(struct instance *in, const char *name, u32 ifindex, const struct bpf_xdp_query_opts *q)
+{
+	unsigned int index, prog;
+	char path[300];
+
+	snprintf(path, sizeof(path), LIBXDP_DIR "/%s", name);
+	if (!strncmp(name, "prog-test-link-", 15)) /* libxdp holds its lock while it has one of these */
+		unlink(path);
+	if (sscanf(name, "dispatch-%u-%u", &index, &prog) == 2 && index == ifindex && prog != q->drv_prog_id &&
+	    prog != q->skb_prog_id)
+		sweep_dir(in, path);
+}
+
 void xdp_sweep(struct instance *in, u32 ifindex)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, q);
-	unsigned int index, prog;
-	struct dirent *e;
-	char path[300];
 	DIR *d = opendir(LIBXDP_DIR);
+	struct dirent *e;
 
 	if (!d)
 		return;
-	bpf_xdp_query(ifindex, 0, &q);
-	while ((e = readdir(d))) {
-		if (sscanf(e->d_name, "dispatch-%u-%u", &index, &prog) != 2 || index != ifindex ||
-		    prog == q.drv_prog_id || prog == q.skb_prog_id)
-			continue;
-		snprintf(path, sizeof(path), LIBXDP_DIR "/%s", e->d_name);
-		sweep_dir(in, path);
+	if (!flock(dirfd(d), LOCK_EX)) {
+		bpf_xdp_query(ifindex, 0, &q);
+		while ((e = readdir(d)))
+			if (e->d_name[0] != '.')
+				sweep_entry(in, e->d_name, ifindex, &q);
 	}
-	closedir(d);
 	rmdir(LIBXDP_DIR); /* only if nobody has anything there */
+	closedir(d);
 }

@@ -81,8 +81,9 @@ const char *load_verdict(int err)
 		if (!skip)
 			verdict = line;
 	}
-	return verdict ? verdict : err == -EPERM ? "not permitted (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed)"
-						 : strerror(-err);
+	return verdict         ? verdict
+	       : err == -EPERM ? "not permitted (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed)"
+			       : strerror(-err);
 }
 
 /* The instance's own maps instead of new ones. */
@@ -145,11 +146,12 @@ int load_maps(struct store *s)
 		return -EINVAL;
 	err = synwave_bpf__load(skel);
 	if (err)
-		store_fail(s, err, "cannot create the maps for --flows %u --half-open %u (%llu MiB): %s%s", s->info.flows,
-			   s->info.half_open, (unsigned long long)s->info.conf.sets * sizeof(struct sw_set) >> 20,
-			   strerror(-err),
-			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer" :
-			   err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON" : "");
+		store_fail(s, err, "cannot create the maps for --flows %u --half-open %u (%llu MiB): %s%s",
+			   s->info.flows, s->info.half_open,
+			   (unsigned long long)s->info.conf.sets * sizeof(struct sw_set) >> 20, strerror(-err),
+			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer"
+			   : err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+					   : "");
 #define TAKE_(field, name) \
 	if (!err && s->fd.field < 0) \
 		s->fd.field = fcntl(bpf_map__fd(skel->maps.field), F_DUPFD_CLOEXEC, 3);

@@ -136,12 +136,12 @@ static int take_global(int argc, char **argv, struct parse *p)
 		p->g.pin = argv[1];
 		return 2;
 	}
-	bool *flag = !strcmp(a, "--json")				? &p->g.json
-		     : !strcmp(a, "--quiet") || !strcmp(a, "-q")	? &p->g.quiet
-		     : !strcmp(a, "--verbose") || !strcmp(a, "-v")	? &p->g.verbose
-		     : !strcmp(a, "--help") || !strcmp(a, "-h")		? &p->help
-		     : !strcmp(a, "--version")				? &p->version
-									: NULL;
+	bool *flag = !strcmp(a, "--json")                          ? &p->g.json
+		     : !strcmp(a, "--quiet") || !strcmp(a, "-q")   ? &p->g.quiet
+		     : !strcmp(a, "--verbose") || !strcmp(a, "-v") ? &p->g.verbose
+		     : !strcmp(a, "--help") || !strcmp(a, "-h")    ? &p->help
+		     : !strcmp(a, "--version")                     ? &p->version
+								   : NULL;
 	if (!flag)
 		return 0;
 	*flag = true;

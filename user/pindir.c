@@ -16,8 +16,8 @@
 #include "instance.h"
 #include "netns.h"
 
-#define BPFFS      "/sys/fs/bpf"
-#define LOCK_WAIT  60 /* seconds: an attach verifies for one or two an interface */
+#define BPFFS     "/sys/fs/bpf"
+#define LOCK_WAIT 60 /* seconds: an attach verifies for one or two an interface */
 
 static bool is_bpffs(const char *path)
 {
@@ -41,8 +41,10 @@ static int mount_bpffs(struct instance *in)
 				  "no BPF file system at " BPFFS " in this mount namespace (ip netns exec?): use "
 				  "`nsenter --net=/run/netns/NAME synwave ...`, which keeps the host's mounts");
 	if (mount("bpf", BPFFS, "bpf", 0, "mode=0700"))
-		return store_fail(&in->s, -errno, "cannot mount a BPF file system on " BPFFS ": %s; run `mount -t bpf bpf "
-				  BPFFS "` as root", strerror(errno));
+		return store_fail(&in->s, -errno,
+				  "cannot mount a BPF file system on " BPFFS ": %s; run `mount -t bpf bpf " BPFFS
+				  "` as root",
+				  strerror(errno));
 	return 0;
 }
 
@@ -55,14 +57,17 @@ static int check_parent(struct instance *in, const char *parent, bool create)
 	if (is_bpffs(parent))
 		return 0;
 	if (!create)
-		return store_fail(&in->s, -ENOENT, "nothing is attached at %s: %s is no BPF file system", in->s.dir, parent);
+		return store_fail(&in->s, -ENOENT, "nothing is attached at %s: %s is no BPF file system", in->s.dir,
+				  parent);
 	if (!strcmp(parent, BPFFS))
 		return mount_bpffs(in);
 	if (is_bpffs(in->s.dir))
-		return store_fail(&in->s, -EINVAL, "--pin %s: this is the root of a BPF file system; name a directory in it",
-				  in->s.dir);
-	return store_fail(&in->s, -EINVAL, "--pin %s: %s is not in a BPF file system; take a directory under " BPFFS
-			  ", or run `mount -t bpf bpf %s`", in->s.dir, parent, parent);
+		return store_fail(&in->s, -EINVAL,
+				  "--pin %s: this is the root of a BPF file system; name a directory in it", in->s.dir);
+	return store_fail(&in->s, -EINVAL,
+			  "--pin %s: %s is not in a BPF file system; take a directory under " BPFFS
+			  ", or run `mount -t bpf bpf %s`",
+			  in->s.dir, parent, parent);
 }
 
 /* Whether what we hold is still what the name means: the last detach removes the directory. */

@@ -44,8 +44,10 @@ const char *conn_state(const struct sw_conn *c)
 	if (fin[SW_SERVER])
 		return silent(c, SW_CLIENT) ? "SHR" : "S3";
 	if (origin == SW_ORIGIN_SYN)
-		return c->end[SW_SERVER].flags & SW_E_OFFER || c->flags & SW_C_HS_DONE ? "S1" : "S0";
-	return origin == SW_ORIGIN_SYN_ACK && c->flags & SW_C_HS_DONE ? "S1" : "OTH";
+		return c->end[SW_SERVER].flags & SW_E_OFFER               ? "S1"
+		       : c->flags & SW_C_HS_DONE && !silent(c, SW_SERVER) ? "OTH"
+									  : "S0";
+	return origin == SW_ORIGIN_SYN_ACK && c->flags & SW_C_HS_DONE && !silent(c, SW_CLIENT) ? "S1" : "OTH";
 }
 
 static void end_from(struct record_end *to, const struct sw_conn *c, int role)

@@ -68,6 +68,8 @@ _Static_assert(sizeof(struct sw_end) == 16, "sw_end");
 #define SW_C_THREE_WAY    0x80000 /* the second FIN acknowledged the first */
 #define SW_C_SAVED_HS     0x100000 /* before the provisional RST: the handshake was in progress */
 #define SW_C_SAVED_TD     0x200000 /* before the provisional RST: the teardown was in progress */
+#define SW_C_ALT \
+	0x400000 /* without SW_C_RIVAL: `rival` holds another offer of the server: its first, or after a refusal */
 
 #define SW_ORIGIN_SYN       0
 #define SW_ORIGIN_SYN_ACK   1

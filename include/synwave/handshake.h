@@ -7,7 +7,7 @@
 #include "states.h"
 
 /* The server answered a SYN with a new ISN: the old connection is no more, whatever we thought of it. */
-SW_INLINE void sw_rival_wins(struct sw_conn *c, const struct sw_packet *p, struct sw_step *s)
+SW_INLINE void sw_rival_wins(struct sw_conn *c, const struct sw_packet *p, u32 role, struct sw_step *s)
 {
 	struct sw_end rival = c->rival;
 	u64 first = c->rival_ns;
@@ -15,7 +15,7 @@ SW_INLINE void sw_rival_wins(struct sw_conn *c, const struct sw_packet *p, struc
 
 	s->dropped |= 1u << (s->way & 31);
 	sw_settle(c, s, SW_HS_TIMED_OUT, SW_TD_TIMED_OUT);
-	sw_begin(c, p, first, SW_ORIGIN_SYN, SW_SERVER);
+	sw_begin(c, p, first, SW_ORIGIN_SYN, role);
 	c->end[SW_CLIENT] = rival;
 	c->end[SW_CLIENT].state = SW_SYN_SENT;
 	c->end[SW_SERVER].state = SW_LISTEN;
@@ -53,7 +53,7 @@ SW_INLINE void sw_on_syn(struct sw_conn *c, const struct sw_packet *p, u32 from,
 			sw_count8(&c->rival.rexmits);
 		return;
 	}
-	c->flags = (c->flags & ~(SW_C_RIVAL | SW_C_RIVAL_SERVER)) | theirs;
+	c->flags = (c->flags & ~(SW_C_RIVAL | SW_C_RIVAL_SERVER | SW_C_ALT)) | theirs;
 	c->rival.flags = c->rival.rexmits = 0;
 	sw_offer(&c->rival, p);
 	c->rival_ns = now;
@@ -70,6 +70,10 @@ SW_INLINE void sw_on_synack_again(struct sw_conn *c, const struct sw_packet *p, 
 		if (x->state != SW_SYN_RCVD) {
 			sw_event(s, SW_EV_SYNACK_INVALID);
 			return;
+		}
+		if (!(c->flags & SW_C_RIVAL)) {
+			c->rival = *x; /* the client's ACK says which of the two it took */
+			c->flags |= SW_C_ALT;
 		}
 		sw_offer(x, p);
 	}
@@ -102,11 +106,42 @@ SW_INLINE bool sw_on_crossed_ack(struct sw_conn *c, u32 from, u64 now, struct sw
 	return !SW_IN(x->state, SW_OPENING);
 }
 
+/* A RST ended it before a SYN-ACK was seen. */
+SW_INLINE bool sw_refused(const struct sw_conn *c)
+{
+	return sw_closed(c) && (c->flags & SW_C_RESET_SERVER) && !(c->flags & SW_C_HS_DONE) &&
+	       !(c->end[SW_SERVER].flags & SW_E_OFFER);
+}
+
+/* The client acknowledges a SYN-ACK that came after the refusal: the RST was none of the server's. (A client that took
+ * the RST would answer the SYN-ACK with one of its own.) */
+SW_INLINE bool sw_unrefuse(struct sw_conn *c, const struct sw_packet *p, struct sw_step *s)
+{
+	if (!(c->flags & SW_C_ALT) || !sw_refused(c) || !sw_covers(&c->rival, p->ack))
+		return false;
+	c->end[SW_SERVER] = c->rival;
+	c->end[SW_SERVER].flags |= SW_E_SEEN;
+	c->end[SW_SERVER].state = SW_SYN_RCVD;
+	c->end[SW_SERVER].rexmits = 0;
+	c->end[SW_CLIENT].state = SW_SYN_SENT;
+	c->synack_ns = c->rival_ns;
+	c->flags &= ~(SW_C_ALT | SW_C_RESET | SW_C_RESET_SERVER);
+	sw_handshake_open(c, s);
+	sw_event(s, SW_EV_RST_CONTRADICTED);
+	return true;
+}
+
 SW_INLINE void sw_on_synack(struct sw_conn *c, const struct sw_packet *p, u32 from, u64 now, struct sw_step *s)
 {
 	struct sw_end *x = &c->end[from & 1], *y = &c->end[!from];
 	bool simopen = c->flags & SW_C_SIMOPEN;
 
+	if (sw_refused(c) && from == SW_SERVER && sw_covers(y, p->ack)) {
+		c->rival.flags = 0;
+		sw_offer(&c->rival, p);
+		c->rival_ns = now;
+		c->flags |= SW_C_ALT; /* believed when the client acknowledges it */
+	}
 	if (!sw_covers(y, p->ack) || sw_finished(c) || (from == SW_CLIENT && !simopen)) {
 		sw_event(s, SW_EV_SYNACK_INVALID);
 		return;
@@ -164,6 +199,12 @@ SW_INLINE bool sw_on_client_ack(struct sw_conn *c, const struct sw_packet *p, u6
 			sw_fact(c, SW_CLIENT, SW_F_ACK_SYN);
 		return true;
 	}
+	if (!sw_covers(y, p->ack) && c->flags & SW_C_ALT && sw_covers(&c->rival, p->ack)) {
+		c->rival.rexmits = y->rexmits;
+		c->rival.state = y->state;
+		*y = c->rival;
+		c->flags &= ~SW_C_ALT;
+	}
 	if (!sw_covers(y, p->ack))
 		return false;
 	if (c->flags & SW_C_SIMOPEN)
@@ -192,7 +233,7 @@ SW_INLINE bool sw_on_server_ack(struct sw_conn *c, const struct sw_packet *p, u6
 	}
 	if (!sw_covers(y, p->ack)) {
 		/* it acknowledges data that we did not see: so was the handshake ACK, and it arrived */
-		if (x->state != SW_SYN_RCVD || !sw_within(p->ack, y->nxt, 1 << 20))
+		if ((x->state != SW_SYN_RCVD && x->state != SW_ESTABLISHED) || !sw_within(p->ack, y->nxt, 1 << 20))
 			return false;
 		x->state = y->state = SW_ESTABLISHED;
 		sw_handshake_done(c, s, now, false);

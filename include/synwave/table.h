@@ -260,7 +260,7 @@ SW_INLINE bool sw_waits(const struct sw_conn *c, u32 one_way)
 {
 	if (!SW_IN(c->end[0].state, SW_AT_REST) || !SW_IN(c->end[1].state, SW_AT_REST))
 		return true;
-	if (c->flags & SW_C_PROVISIONAL)
+	if (c->flags & SW_C_PROVISIONAL || (c->flags & SW_C_ALT && sw_refused(c)))
 		return true;
 	return !one_way && !sw_two_sided(c) && c->visits < SW_PATIENCE && !sw_closed(c);
 }
@@ -337,6 +337,15 @@ SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct 
 		s->from = sw_role(c, p);
 		if (!sw_starts_anew(c, p, s->from))
 			return;
+		if (p->kind == SW_KIND_SYN && (c->flags & SW_C_RIVAL) && c->rival.isn == p->seq &&
+		    s->from == (c->flags & SW_C_RIVAL_SERVER ? SW_SERVER : SW_CLIENT)) {
+			/* the rival's SYN again: what it was up against has ended */
+			set->kept &= ~(1u << (s->way & 31));
+			sw_rival_wins(c, p, SW_CLIENT, s);
+			s->renew = 1;
+			s->from = SW_CLIENT;
+			return; /* sw_track counts the retransmission */
+		}
 		sw_settle(c, s, SW_HS_TIMED_OUT, SW_TD_TIMED_OUT);
 		s->dropped |= 1u << (s->way & 31);
 		set->kept &= ~(1u << (s->way & 31));

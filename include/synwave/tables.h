@@ -96,7 +96,8 @@ enum sw_book { SW_BOOKS(SW_ENUM_) SW_BOOK_COUNT };
 	X(EV_FREED_EXPIRED, "freed_expired", "entries whose time was over, replaced or reclaimed") \
 	X(EV_FREED_CLOSED, "freed_closed", "closed entries replaced before their display time was over") \
 	X(EV_EVICT_HALF_OPEN, "evicted_half_open", "living half-open entries replaced: their class was full") \
-	X(EV_EVICT_OPEN, "evicted_unprotected", "living connections without protection (one direction unseen, or a full set) replaced") \
+	X(EV_EVICT_OPEN, "evicted_unprotected", \
+	  "living connections without protection (one direction unseen, or a full set) replaced") \
 	X(EV_UNPROTECTED, "unprotected", "connections left in the half-open class: their set was full")
 
 enum sw_event { SW_EVENTS(SW_ENUM_) SW_EVENT_COUNT };

@@ -78,6 +78,8 @@ SW_INLINE void sw_contradict_rst(struct sw_conn *c, const struct sw_packet *p, u
 		return; /* one may have been sent before the RST, and overtaken by it */
 	c->end[0].state = c->saved[0];
 	c->end[1].state = c->saved[1];
+	if (SW_IN(c->end[!from].state, 1u << SW_ESTABLISHED | 1u << SW_CLOSE_WAIT))
+		c->end[!from].flags &= ~SW_E_FIN; /* noted after the RST, for conn_state: it will come again */
 	if (c->flags & SW_C_SAVED_HS)
 		sw_handshake_open(c, s);
 	if (c->flags & SW_C_SAVED_TD)

@@ -12,8 +12,14 @@ SW_INLINE void sw_on_ack(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	bool fits, acked_now = false;
 
 	sw_contradict_rst(c, p, from, now, s);
-	if (sw_closed(c))
-		return;
+	if (sw_closed(c)) {
+		/* FIN, RST by the same end, and the other's FIN on its way: both had closed */
+		if (p->kind == SW_KIND_FIN && (c->flags & SW_C_RESET) && (y->flags & SW_E_FIN) &&
+		    !(x->flags & SW_E_FIN) && from == (c->flags & SW_C_RESET_SERVER ? SW_CLIENT : SW_SERVER))
+			x->flags |= SW_E_FIN;
+		if (from != SW_CLIENT || !sw_unrefuse(c, p, s))
+			return;
+	}
 	fits = from == SW_CLIENT ? sw_on_client_ack(c, p, now, infer, s) : sw_on_server_ack(c, p, now, infer, s);
 	if (!fits) {
 		sw_event(s, SW_EV_ACK_INVALID);
@@ -37,9 +43,16 @@ SW_INLINE void sw_track(struct sw_conn *c, const struct sw_packet *p, u32 from, 
 	u8 before[2] = {c->end[0].state, c->end[1].state};
 
 	now = sw_after(now, c->changed_ns);
-	if (p->kind == SW_KIND_SYN_ACK && (c->flags & SW_C_RIVAL) &&
-	    from == (c->flags & SW_C_RIVAL_SERVER ? SW_CLIENT : SW_SERVER) && sw_covers(&c->rival, p->ack)) {
-		sw_rival_wins(c, p, s);
+	bool answered = (c->flags & SW_C_RIVAL) && p->flags & SW_TCP_ACK && sw_covers(&c->rival, p->ack) &&
+			from == (c->flags & SW_C_RIVAL_SERVER ? SW_CLIENT : SW_SERVER);
+	if (answered && p->kind == SW_KIND_RST && p->seq == 0) {
+		/* refused: that ends the rival and nobody else; who forged the SYN can forge this too */
+		c->flags &= ~SW_C_RIVAL;
+		sw_event(s, SW_EV_RST_IGNORED);
+		return;
+	}
+	if (answered && p->kind == SW_KIND_SYN_ACK) {
+		sw_rival_wins(c, p, SW_SERVER, s);
 		now = sw_after(now, c->changed_ns);
 		from = SW_SERVER;
 	}

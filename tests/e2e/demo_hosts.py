@@ -4,8 +4,8 @@ import socket
 import struct
 import sys
 
-from lib import (MAC, V4, Fail, Synwave, address, attached, deaf, dig, inside, listener, netns, part, part_at_once, pins, ss,
-                 talk, until, veth)
+from lib import (MAC, V4, Fail, Synwave, address, attached, deaf, dig, inside, listener, netns, part, part_at_once, pins,
+                 ss, talk, until, veth)
 
 
 class Hosts:

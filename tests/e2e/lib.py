@@ -2,7 +2,7 @@
 """What the scenarios share: namespaces, sockets in them, hand-made frames, and synwave itself.
 
 One process plays every host: a socket belongs to the namespace in which it was made, whoever uses it later, so
-`with inside("srv"): socket.socket()` is a socket of that host. Nothing here sleeps to wait: it polls, with a deadline."""
+`with inside("srv"): socket.socket()` is a socket of that host. Nothing sleeps to wait: it polls, with a deadline."""
 import contextlib
 import ctypes
 import fcntl
@@ -16,11 +16,14 @@ import subprocess
 import time
 from collections import namedtuple
 
+from frames import ACK, FIN, OPTIONS, PSH, RST, SYN, ethernet, packet, read_packet  # noqa: F401 (for the scenarios)
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SYNWAVE = "/run/synwave"  # a copy, in each test's own /run: one file is all that it needs
 SYNFLOOD = ROOT + "/build/synflood"
 PATIENCE = 15  # seconds that a condition may take to come true
-MODES = {"native": "xdp-native", "generic": "xdp-generic", "tc": "tcx"}
+TC = "tcx" if tuple(int(n) for n in os.uname().release.split("-")[0].split(".")[:2]) >= (6, 6) else "clsact"
+MODES = {"native": "xdp-native", "generic": "xdp-generic", "tc": TC}
 MODE_NAMES = list(MODES)
 
 # srv and cli: addresses on the wire between them; ghost: a network that is routed to a MAC address nobody has
@@ -253,52 +256,6 @@ def refused(ns, f, port, addr=None):
 
 # --- hand-made frames --------------------------------------------------------------------------------------------
 
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
-OPTIONS = bytes.fromhex("020405b4" "0402" "080a0000000100000000" "01" "030307")  # MSS 1460, SACK, timestamps, scale 7
-
-
-def checksum(data):
-    data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
-
-
-def packet(src, dst, seq, ack, flags, data=b"", options=b"", window=64240):
-    """IP and TCP from (address, port) to (address, port)."""
-    a, b = ipaddress.ip_address(src[0]), ipaddress.ip_address(dst[0])
-    size = 20 + len(options)
-    head = struct.pack("!HHIIBBHHH", src[1], dst[1], seq & 0xffffffff, ack & 0xffffffff, size << 2, flags, window, 0, 0)
-    tcp = bytearray(head + options + data)
-    pseudo = a.packed + b.packed + struct.pack("!II", len(tcp), 6)
-    tcp[16:18] = struct.pack("!H", checksum(pseudo + bytes(tcp)))
-    if a.version == 6:
-        return struct.pack("!IHBB", 6 << 28, len(tcp), 6, 64) + a.packed + b.packed + bytes(tcp)
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, 6, 0, a.packed, b.packed)
-    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + bytes(tcp)
-
-
-def ethernet(src, dst, l3, tags=()):
-    """tags: ethertypes of VLAN tags, outermost first."""
-    mac = bytes.fromhex((dst + src).replace(":", ""))
-    vlan = b"".join(struct.pack("!HH", t, 100 + i) for i, t in enumerate(tags))
-    return mac + vlan + struct.pack("!H", 0x0800 if l3[0] >> 4 == 4 else 0x86dd) + l3
-
-
-def read_packet(l3):
-    """Of an IP packet without options: (source, destination, seq, ack, flags, payload), None if it is not TCP."""
-    if l3[0] >> 4 == 4:
-        proto, at, src, dst = l3[9], 20, l3[12:16], l3[16:20]
-        l3 = l3[:struct.unpack("!H", l3[2:4])[0]]
-    else:
-        proto, at, src, dst = l3[6], 40, l3[8:24], l3[24:40]
-    if proto != 6:
-        return None
-    sport, dport, seq, ack, size, flags = struct.unpack("!HHIIBB", l3[at:at + 14])
-    return ((str(ipaddress.ip_address(src)), sport), (str(ipaddress.ip_address(dst)), dport), seq, ack, flags,
-            l3[at + (size >> 4) * 4:])
-
 
 def wire(ns, dev="eth0"):
     """A packet socket: what is sent here leaves by the device, past its egress hook."""
@@ -320,6 +277,8 @@ def half_open(f, count, port, start=1):
 
 def tun(ns, name, tap):
     """A tun (L3) or tap device of the namespace; returns the file in which its frames are written and read."""
+    if not os.path.exists("/dev/net/tun"):
+        raise Skip("no /dev/net/tun")
     with inside(ns):
         fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", name.encode(), (2 if tap else 1) | 0x1000))  # TUNSETIFF
@@ -371,7 +330,7 @@ class Synwave:
         for dev in self.stats()["interfaces"]:
             if dev["name"] in words:
                 equal(dev["ingress"], MODES[mode], f"ingress hook of {dev['name']}")
-                equal(dev["egress"], "none" if "--ingress-only" in words else "tcx", f"egress hook of {dev['name']}")
+                equal(dev["egress"], "none" if "--ingress-only" in words else TC, f"egress hook of {dev['name']}")
         self.owned |= owned(self.pin, ns or self.ns)
         return r
 
@@ -443,7 +402,7 @@ def pinned(path):
 
 
 def attached(ns):
-    """(kind, id) of what hangs on the devices of a namespace: XDP programs, TCX programs and links."""
+    """(kind, id) of what hangs on the devices of a namespace: XDP programs, TCX programs and links, clsact filters."""
     found = set()
     with inside(ns):
         for link in json.loads(run("ip", "-j", "-d", "link").stdout):
@@ -451,6 +410,11 @@ def attached(ns):
             for one in [xdp.get("prog", {})] + [a.get("prog", {}) for a in xdp.get("attached", [])]:
                 if one.get("id"):
                     found.add(("prog", one["id"]))
+            for hook in TCX:
+                for one in json.loads(run("tc", "-j", "filter", "show", "dev", link["ifname"], hook, ok=None).stdout
+                                      or "[]"):
+                    if one.get("options", {}).get("prog"):
+                        found.add(("prog", one["options"]["prog"]["id"]))
             for hook in TCX.values():
                 progs, links = (ctypes.c_uint32 * 64)(), (ctypes.c_uint32 * 64)()
                 rc, attr = bpf(BPF_PROG_QUERY, struct.pack("IIIIQIIQQQQ", link["ifindex"], hook, 0, 0,

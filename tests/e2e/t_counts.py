@@ -136,3 +136,23 @@ def expiry():
     nothing_left(sw)
     return f"all over after {seconds:.0f} s; the last ones apart from the kernel's: " + \
         ", ".join(f"{k} {v:.1f} s" for k, v in apart.items())
+
+
+@scenario(mode=MODE_NAMES)
+def timeouts(mode):
+    """Set at attach, and anew at another attach."""
+    pair()
+    sw = Synwave()
+    sw.attach("eth0", "--timeout", "time_wait=300ms", mode=mode)
+    server = listener("srv", V4, 80)
+    for i in range(6):
+        c, s = meet(server, "cli", V4)
+        part(*((s, c) if i % 2 else (c, s)))
+    half_open(V4, 9, 80)
+    sw.expect(time_wait=0, time_wait_local=0, half_open=9, teardowns__completed=6)
+    sw.attach("eth0", "--timeout", "syn_recv=300ms", mode=mode)
+    half_open(V4, 9, 81, start=100)  # refused: to addresses that never hear it
+    half_open(V4, 4, 80, start=200)
+    sw.expect(handshakes__timed_out=4, half_open=9, handshakes__refused=9)
+    sw.detach()
+    nothing_left(sw)

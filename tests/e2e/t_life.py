@@ -47,7 +47,7 @@ def attach_again(mode):
         part(c, s)
     stats = sw.expect(half_open=35, handshakes__completed=19, teardowns__completed=19, states__local__ESTABLISHED=0,
                       time_wait=19)
-    equal(tally(r for r in sw.flows() if r["server"]["state"] == "CLOSED"), {("TIME_WAIT", "CLOSED", "SF"): 19}, "flows")
+    equal(tally(sw.flows("--state", "TIME_WAIT")), {("TIME_WAIT", "CLOSED", "SF"): 19}, "flows")
     sw.detach()
     nothing_left(sw)
 
@@ -58,6 +58,7 @@ class Traffic:
 
     def __init__(self):
         self.shared = mmap.mmap(-1, 4096)
+        sysctl("cli", ipv4__tcp_tw_reuse=1)  # there are more connections than ports
         server = listener("srv", V4, 80)
         self.pids = [self.child(self.serve, server), self.child(self.ask)]
         server.close()
@@ -91,6 +92,7 @@ class Traffic:
             c.shutdown(1)
             equal(c.recv(64), b"", "end of stream")
             c.close()
+            time.sleep(0.0005)  # a pace that leaves the machine something for the others
             self.shared[:8] = struct.pack("Q", self.made() + 1)
 
     def made(self):
@@ -303,6 +305,16 @@ def orders():
         ("flows: none", 2, ["0"], [SYNWAVE, *at, "attach", "eth0", "--flows", "0"]),
         ("flows: negative", 2, ["-1"], [SYNWAVE, *at, "attach", "eth0", "--flows=-1"]),
         ("unknown state", 2, ["DREAMING"], [SYNWAVE, *at, "flows", "--state", "DREAMING"]),
+        ("bad service", 2, ["here"], [SYNWAVE, *at, "flows", "--service", "here"]),
+        ("bad limit", 2, ["all"], [SYNWAVE, *at, "flows", "--limit", "all"]),
+        ("bad interval", 2, ["often"], [SYNWAVE, *at, "stats", "--watch=often"]),
+        ("a word too many", 2, ["now"], [SYNWAVE, *at, "stats", "now"]),
+        ("no value", 2, ["--mode"], [SYNWAVE, *at, "attach", "eth0", "--mode"]),
+        ("pin nowhere", 2, ["--pin"], [SYNWAVE, "--pin", "", "attach", "eth0"]),
+        ("no native XDP on loopback", 1, ["lo"], [SYNWAVE, *at, "attach", "lo", "--mode", "native"]),
+        ("pin is a root", 1, ["/sys/fs/bpf"], [SYNWAVE, "--pin", "/sys/fs/bpf", "attach", "eth0"]),
+        ("pin with a dot", 1, ["/sys/fs/bpf/a.b"], [SYNWAVE, "--pin", "/sys/fs/bpf/a.b", "attach", "eth0"]),
+        ("pin too deep", 1, ["/sys/fs/bpf/a/b"], [SYNWAVE, "--pin", "/sys/fs/bpf/a/b", "attach", "eth0"]),
         ("unknown interface", 1, ["eth9"], [SYNWAVE, *at, "attach", "eth9"]),
         ("interface name too long", 1, ["eth0eth0eth0eth0eth0"], [SYNWAVE, *at, "attach", "eth0eth0eth0eth0eth0"]),
         ("one good, one unknown", 1, ["eth9"], [SYNWAVE, *at, "attach", "eth0", "eth9"]),

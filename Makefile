@@ -70,7 +70,7 @@ demo: root ## real clients and servers in namespaces, and what synwave saw (root
 .PHONY: check
 check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all $(B)/test/unit $(B)/test/prog
+	@$(MAKE) --no-print-directory -s all $(B)/test/unit $(B)/test/prog $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------
@@ -97,7 +97,37 @@ $(B)/test/bench: tests/bench/bench.c tests/frames.c user/engine.c $(TEST_HEADERS
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
 
-.PHONY: unit prog e2e bench
+# libFuzzer, and the same targets with a plain main that feeds them the corpus
+FUZZ_SECONDS ?= 60
+FUZZ := parse table replay
+FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude \
+	-Iuser -Itests -Itests/unit -Itests/fuzz
+FUZZ_SHARED := tests/fuzz/check.c user/engine.c user/record.c user/capture.c
+
+$(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) -ldl
+$(B)/fuzz/%-corpus: tests/fuzz/%.c tests/fuzz/main.c $(FUZZ_SHARED) $(TEST_HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $(filter %.c,$^) -ldl
+$(B)/fuzz/model: tests/fuzz/model.c $(wildcard tests/unit/model*.c) user/engine.c $(TEST_HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -O2 -fsanitize=undefined -o $@ $(filter %.c,$^)
+
+.PHONY: fuzz fuzz-corpus
+fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60): parse, table, replay, model; findings: build/fuzz
+	@for t in $(FUZZ); do \
+		mkdir -p $(B)/fuzz/work/$$t; \
+		$(B)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(B)/fuzz/$$t- \
+			$(B)/fuzz/work/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+	@$(B)/fuzz/model $(FUZZ_SECONDS)
+fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
+	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
+
+.PHONY: unit prog e2e bench vm
+vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
+	@tests/vm/run.sh
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run (root; a quiet machine)
 	@$(B)/test/bench
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
@@ -109,7 +139,7 @@ e2e: root all ## real clients and servers in namespaces (root)
 
 # --- code -----------------------------------------------------------------------------------------------------------
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c)
-SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh .ci/run)
+SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux
 format: ## clang-format the sources

@@ -146,8 +146,8 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	*had = !registry_get(h->in, &h->key, &was) && was.ready;
 	if (*had) {
 		row = was;
-		row.ready |= READY_CHANGE;
-		h->qdisc = was.ready & READY_QDISC;
+		row.ready |= SW_READY_CHANGE;
+		h->qdisc = was.ready & SW_READY_QDISC;
 	}
 	memcpy(row.name, h->name, sizeof(row.name));
 	err = load_first(h, mode, one_way);
@@ -167,7 +167,7 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	}
 	hook_look(h, &now);
 	iface_describe(&now, &row);
-	row.ready = READY_YES | (h->qdisc ? READY_QDISC : 0);
+	row.ready = SW_READY_YES | (h->qdisc ? SW_READY_QDISC : 0);
 	if (registry_put(h->in, &h->key, &row) && !err)
 		return -EIO;
 	return err ? store_fail(&h->in->s, err, "%s", why) : 0;
@@ -177,7 +177,7 @@ static struct hook hook_of(struct instance *in, const struct registry_row *row)
 {
 	struct hook h = {.in = in, .key = row->key};
 
-	h.qdisc = row->iface.ready ? row->iface.ready & READY_QDISC : row->iface.chained == UNREADY_QDISC;
+	h.qdisc = row->iface.ready ? row->iface.ready & SW_READY_QDISC : row->iface.chained == SW_UNREADY_QDISC;
 	memcpy(h.name, row->iface.name, sizeof(h.name));
 	return h;
 }
@@ -309,7 +309,7 @@ static void settle(struct instance *in, struct registry_row *row)
 	sweep_dispatchers(in, &row->key);
 	hook_look(&h, &now);
 	iface_describe(&now, &row->iface);
-	row->iface.ready &= ~READY_CHANGE;
+	row->iface.ready &= ~SW_READY_CHANGE;
 	registry_put(in, &row->key, &row->iface);
 }
 
@@ -332,7 +332,7 @@ void iface_mend(struct instance *in, void (*told)(void *ctx, const char *line), 
 			what = "had its programs removed by others: forgotten";
 		if (what && iface_detach(in, &rows[i]))
 			continue;
-		if (!what && rows[i].iface.ready & READY_CHANGE && rows[i].key.netns == in->netns)
+		if (!what && rows[i].iface.ready & SW_READY_CHANGE && rows[i].key.netns == in->netns)
 			settle(in, &rows[i]);
 		if (!what && state == IFACE_INCOMPLETE)
 			what = "has lost a hook (a killed command, or another's hand): attach it again";

@@ -231,8 +231,8 @@ static int run(int argc, char **argv, const struct global *g)
 		return cmd_fail("%s", why);
 	load_logs(g->verbose);
 	j.count = argc - optind;
-	j.hook = calloc(j.count, sizeof(*j.hook));
-	j.had = calloc(j.count, sizeof(*j.had));
+	j.hook = calloc(j.count + 1, sizeof(*j.hook));
+	j.had = calloc(j.count + 1, sizeof(*j.had));
 	if (!j.hook || !j.had)
 		return cmd_fail("out of memory");
 	err = work(&j, argv + optind);

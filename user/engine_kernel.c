@@ -87,8 +87,7 @@ int engine_open_kernel(struct engine *e, u32 flows, u32 half_open, char *why, si
 	skel->rodata->replay = true;
 	bpf_map__set_max_entries(skel->maps.tags, e->conf.sets);
 	bpf_map__set_max_entries(skel->maps.sets, e->conf.sets);
-	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, prog == skel->progs.synwave_xdp);
+	bpf_object__for_each_program(prog, skel->obj) bpf_program__set_autoload(prog, prog == skel->progs.synwave_xdp);
 	err = synwave_bpf__load(skel);
 	if (err) {
 		snprintf(why, room, "the kernel does not load the program (%s): run as root, or use --engine native",

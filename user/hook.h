@@ -32,12 +32,6 @@ struct hooks {
 	bool dispatcher;
 };
 
-/* sw_iface.ready: any bit means that the interface is observed */
-#define READY_YES    1
-#define READY_CHANGE 2 /* an attach is moving it */
-#define READY_QDISC  4 /* its clsact was made by us */
-#define UNREADY_QDISC 2 /* sw_iface.chained, while ready is 0: the same */
-
 struct hook {
 	struct instance *in;
 	struct loader *loader;

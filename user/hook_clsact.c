@@ -83,9 +83,9 @@ static void qdisc_promise(struct hook *h)
 	if (registry_get(h->in, &h->key, &row))
 		return;
 	if (row.ready)
-		row.ready |= READY_QDISC;
+		row.ready |= SW_READY_QDISC;
 	else
-		row.chained = UNREADY_QDISC;
+		row.chained = SW_UNREADY_QDISC;
 	registry_put(h->in, &h->key, &row);
 }
 

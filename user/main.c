@@ -155,7 +155,7 @@ static int take_globals(int *argc, char **argv, struct parse *p)
 
 	for (; at < *argc && strcmp(argv[at], "--"); at += used) {
 		used = take_global(*argc - at, argv + at, p);
-		if (used < 0 || (used && !strncmp(argv[at], "--pin", 5) && !*p->g.pin))
+		if (used < 0 || (used && !strncmp(argv[at], "--pin", 5) && (!p->g.pin || !*p->g.pin)))
 			return cmd_usage(NULL, "--pin: no directory named");
 		if (used)
 			continue;

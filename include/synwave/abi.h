@@ -193,11 +193,17 @@ struct sw_iface {
 	u32 egress;
 	u32 ingress_id; /* program id; of the TCX link, its link id */
 	u32 egress_id;
-	u32 chained; /* attached through libxdp's dispatcher */
-	u32 ready; /* 0 while an attach is under way */
+	u32 chained; /* attached through libxdp's dispatcher; while `ready` is 0: SW_UNREADY_QDISC or 0 */
+	u32 ready; /* SW_READY_*; 0 while a first attach is under way */
 	u64 since_ns; /* CLOCK_REALTIME */
 };
 #define SW_IFACES 256
+
+/* sw_iface.ready: any bit means that the interface is observed */
+#define SW_READY_YES     1
+#define SW_READY_CHANGE  2 /* its hooks are being moved */
+#define SW_READY_QDISC   4 /* the clsact qdisc is ours, and goes with us */
+#define SW_UNREADY_QDISC 2 /* sw_iface.chained, while ready is 0: the same */
 
 /* Between `replay` and the program, in its .bss; not pinned. */
 struct sw_replay {

@@ -21,7 +21,7 @@ fi
 image=$(echo "$kernel"/boot/vmlinuz-*)
 version=${image##*vmlinuz-}
 
-# the machine: busybox, iproute2, python3 is too much: nc of busybox serves and connects
+# the machine: busybox (its httpd and wget serve and connect) and iproute2
 root=$work/root
 mkdir -p "$root"/{bin,proc,sys,dev,run,tmp,lib64,sys/fs/bpf,usr/lib}
 cp "$(command -v busybox)" "$root/bin/busybox"

@@ -14,7 +14,7 @@ ALL_CFLAGS = $(CFLAGS) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DS
 	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
 # Static, all but libc: one file to copy to a server.
-LDLIBS  := -Wl,-Bstatic -lxdp -lbpf -lelf -lz -lyajl_s -Wl,-Bdynamic
+LDLIBS  := -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -Wl,-Bdynamic
 
 SRC     := $(wildcard user/*.c)
 OBJ     := $(SRC:user/%.c=$(B)/user/%.o)
@@ -24,12 +24,21 @@ SKEL    := $(B)/synwave.skel.h
 .PHONY: all
 all: $(B)/synwave ## build/synwave: one binary, BPF programs embedded
 
-$(B)/synwave: $(OBJ)
+$(B)/synwave: $(OBJ) $(B)/notls.c
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/user/%.o: user/%.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Debian's libmicrohttpd can do TLS, and GnuTLS is no static library. The exporter never asks for TLS: what its start
+# calls succeeds, what only TLS would call ends the program.
+MHD = $(shell $(CC) -print-file-name=libmicrohttpd.a)
+$(B)/notls.c: Makefile
+	@mkdir -p $(@D)
+	@[ -e $(MHD) ] || { echo "$(MHD) is missing - run: sudo make deps" >&2; exit 1; }
+	@nm -u $(MHD) 2> /dev/null | awk '$$2 ~ /^gnutls_/ && !had[$$2]++ { \
+		print "int " $$2 "(void);\nint " $$2 "(void) { " ($$2 ~ /_global_/ ? "return 0;" : "__builtin_trap();") " }" }' > $@
 
 # bpftool's linker gives static tables their place in the BTF of .rodata
 $(B)/synwave.bpf.o: bpf/synwave.bpf.c $(wildcard bpf/*.h) $(CORE) vmlinux/vmlinux.h
@@ -141,7 +150,7 @@ e2e: root all ## real clients and servers in namespaces (root)
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c)
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh) tests/vm/init .ci/run
 
-.PHONY: format lint vmlinux
+.PHONY: format lint vmlinux docs
 format: ## clang-format the sources
 	clang-format -i $(FORMATTED)
 lint: $(SKEL) ## clang-format, clang-tidy, shellcheck
@@ -150,13 +159,18 @@ lint: $(SKEL) ## clang-format, clang-tidy, shellcheck
 		-std=gnu11 -D_GNU_SOURCE -DSYNWAVE_VERSION='""' -Iinclude -Iuser -Itests -Itests/unit -isystem $(B)
 	shellcheck $(SCRIPTS)
 
+docs: all ## write docs/metrics.md anew from the table of metrics
+	$(B)/synwave export --describe > $(B)/metrics.md && mv $(B)/metrics.md docs/metrics.md
+
 vmlinux: ## write vmlinux/vmlinux.h anew from the running kernel's BTF
 	vmlinux/make.sh > $(B)/vmlinux.h && mv $(B)/vmlinux.h vmlinux/vmlinux.h
 
 # --- rest -----------------------------------------------------------------------------------------------------------
 .PHONY: install clean help
-install: all ## install the program below DESTDIR/PREFIX
+install: all ## program, manual and completion below DESTDIR/PREFIX
 	install -D -m 755 $(B)/synwave $(DESTDIR)$(PREFIX)/sbin/synwave
+	install -D -m 644 docs/man/synwave.8 $(DESTDIR)$(PREFIX)/share/man/man8/synwave.8
+	install -D -m 644 deploy/completion/synwave.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/synwave
 clean: ## remove build/
 	rm -rf $(B)
 help: ## this list

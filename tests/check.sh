@@ -39,10 +39,15 @@ one() {
 }
 
 suite "unit: the shared core, natively" build/test/unit
+for target in parse table replay; do
+	suite "fuzz: corpus of $target" "build/fuzz/$target-corpus" "tests/fuzz/corpus/$target"
+done
 suite "prog: the same frames through the kernel's programs" build/test/prog
 echo "== vmlinux.h"
 one "vmlinux.h agrees with the running kernel" vmlinux/check.sh
 suite "captures: records of others" tests/captures.sh
+suite "docs: manual, completion, install" tests/docs.sh
+suite "replay: link types, broken captures, more than the table" python3 tests/replay.py
 suite "e2e: namespaces, real clients and servers" tests/e2e/run
 tail=
 [ "$skipped" = 0 ] || tail=", $skipped skipped"

@@ -202,7 +202,7 @@ const struct command cmd_flows = {
 	.name = "flows",
 	.run = run,
 	.usage = "flows [--state S]... [--service ADDR:PORT] [--limit N]",
-	.summary = "list connections, one a line",
+	.summary = "List connections, one a line",
 	.help = "  --state S            either end is in this state; may be repeated. Names of RFC 9293\n"
 		"                       and of ss, in any case: TIME_WAIT, time-wait, syn-recv, ...\n"
 		"  --service ADDR:PORT  the server is this; [ADDR]:PORT for IPv6, :PORT for any address\n"

@@ -125,9 +125,12 @@ static int run(int argc, char **argv, const struct global *g)
 	bool kernel = false;
 	int ret = EXIT_DONE, opt;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (opt == ':')
+			return cmd_usage(&cmd_replay, "%s: no value", argv[optind - 1]);
 		if (opt != 'e')
-			return cmd_usage(&cmd_replay, "unknown option");
+			return cmd_usage(&cmd_replay, "%s: no such option", argv[optind - 1]);
 		kernel = !strcmp(optarg, "kernel");
 		if (!kernel && strcmp(optarg, "native"))
 			return cmd_usage(&cmd_replay, "--engine %s: not native or kernel", optarg);
@@ -146,7 +149,7 @@ const struct command cmd_replay = {
 	.name = "replay",
 	.run = run,
 	.usage = "replay FILE... [--engine native|kernel]",
-	.summary = "run captures through the same tracker, with their own clock",
+	.summary = "Run captures through the same tracker, with their own clock",
 	.help = "Reads pcap and pcapng (Ethernet, raw IP, Linux cooked v1 and v2, null/loopback), - is standard "
 		"input.\n"
 		"Prints one record a connection in the order of their first packets, as they stand at the last "

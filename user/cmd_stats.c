@@ -185,7 +185,7 @@ const struct command cmd_stats = {
 	.name = "stats",
 	.run = run,
 	.usage = "stats [--watch[=SECONDS]] [--services N]",
-	.summary = "show what was counted",
+	.summary = "Show what was counted",
 	.help = "  --watch[=SECONDS]  again every SECONDS (default 1, fractions allowed), with rates since then\n"
 		"  --services N       the N busiest services (default 100); the others are added up\n"
 		"\n"

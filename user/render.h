@@ -46,6 +46,14 @@ struct snapshot;
 void render_stats_json(struct json *j, const struct snapshot *m, u32 services);
 void render_stats_text(FILE *out, const struct snapshot *m, const struct snapshot *before, u32 services);
 
+/* Prometheus text 0.0.4, or OpenMetrics 1.0; docs/metrics.md; a page for people, with the reason if there are no
+ * numbers. */
+struct scrape;
+void render_prom(FILE *out, const struct scrape *s, bool openmetrics);
+void render_metrics_manual(FILE *out);
+void render_page(FILE *out, const struct scrape *s);
+extern const char render_style[]; /* the page's style sheet */
+
 /* Pieces of text. The buffer comes back, for use as an argument. */
 #define TEXT_SIZE 64
 char *text_addr(char buf[TEXT_SIZE], const u32 addr[4]); /* as in sw_key: IPv4 may be mapped */

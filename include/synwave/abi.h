@@ -14,7 +14,7 @@
 
 enum sw_role { SW_CLIENT, SW_SERVER };
 
-/* The two endpoints of a connection, in an order that both directions agree on (lower address, then port, first).
+/* The two endpoints of a connection, in an order that both directions agree on (a fixed order of addresses, then ports).
  * Addresses: network order, IPv4 as IPv4-mapped IPv6 (RFC 4291 2.5.5.2). Ports: host order. */
 struct sw_key {
 	u32 addr[2][4];

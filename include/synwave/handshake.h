@@ -36,6 +36,11 @@ SW_INLINE void sw_on_syn(struct sw_conn *c, const struct sw_packet *p, u32 from,
 		}
 		if (c->place[from & 1] != p->place || sw_finished(c))
 			return; /* the same SYN seen at another hook, or an old duplicate */
+		if (from == SW_SERVER && x->state == SW_SYN_RCVD && y->state == SW_SYN_SENT) {
+			c->flags |= SW_C_SIMOPEN; /* SYNs crossed, and its SYN-ACK overtook its SYN */
+			y->flags |= SW_E_ACKED;
+			return;
+		}
 		sw_count8(&x->rexmits);
 		sw_event(s, SW_EV_SYN_REXMIT);
 		s->renew = x->state == SW_SYN_SENT && y->state == SW_LISTEN;
@@ -147,11 +152,15 @@ SW_INLINE void sw_on_synack(struct sw_conn *c, const struct sw_packet *p, u32 fr
 		return;
 	}
 	if (c->flags & SW_C_INFERRED) { /* it was only late, or it shows that the inference was wrong */
+		u32 fin = x->isn == p->seq ? x->flags & (SW_E_FIN | SW_E_ACKED) : 0, nxt = x->nxt;
 		if (x->isn != p->seq)
 			x->state = SW_SYN_RCVD;
 		c->flags &= ~SW_C_INFERRED;
 		c->place[SW_SERVER] = p->place;
 		sw_offer(x, p);
+		x->flags |= fin; /* it was later than the FIN even */
+		if (fin)
+			x->nxt = nxt;
 		if (!c->synack_ns)
 			c->synack_ns = now;
 		return;

@@ -97,8 +97,8 @@ SW_INLINE void sw_on_fin(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	if (x->flags & SW_E_FIN) {
 		if (!(x->flags & SW_E_ACKED))
 			x->nxt = end; /* the last word counts while nobody has acknowledged one */
-		else if (end == x->nxt)
-			s->renew = 1; /* its ACK was lost: 2 MSL start anew, RFC 9293 3.10.7.8 */
+		if (end == x->nxt)
+			s->renew = 1; /* it lives; and if its ACK was lost, 2 MSL start anew, RFC 9293 3.10.7.8 */
 		return;
 	}
 	if (SW_IN(x->state, SW_FINISHED | 1u << SW_LISTEN | 1u << SW_SYN_SENT))

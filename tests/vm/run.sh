@@ -31,7 +31,7 @@ copy() { # a program with its libraries
 }
 copy build/synwave /bin/synwave
 copy build/test/prog /bin/prog
-copy "$(command -v ip)" /bin/ip
+copy "$(command -v ip)" /real/ip
 [ ! -d /usr/lib/x86_64-linux-gnu/bpf ] || install -D -t "$root/usr/lib/x86_64-linux-gnu/bpf" /usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o
 modules="kernel/drivers/net/veth.ko kernel/net/sched/sch_ingress.ko kernel/net/sched/cls_bpf.ko kernel/drivers/net/tun.ko"
 for m in $modules; do
@@ -44,5 +44,5 @@ chmod +x "$root/init"
 echo "booting $version"
 timeout "${VM_SECONDS:-300}" qemu-system-x86_64 -accel "${ACCEL:-tcg}" -cpu max -smp 2 -m 1024 -nographic -no-reboot \
 	-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1" < /dev/null | tr -d '\r' > "$work/log" || true
-sed -n "/^== /,\$p" "$work/log"; [ -z "${VM_LOG:-}" ] || cp "$work/log" "$VM_LOG"
+sed -n "/== [0-9]/,\$p" "$work/log"; [ -z "${VM_LOG:-}" ] || cp "$work/log" "$VM_LOG"
 grep -q '^vm: [0-9]* passed, 0 failed' "$work/log"

@@ -1,0 +1,142 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# The manual and the completion against the program: nothing that exists is missing there.
+cd "$(dirname "$0")/.." || exit 1
+man=docs/man/synwave.8 completion=deploy/completion/synwave.bash synwave=build/synwave
+passed=0 failed=0 skipped=0
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# check NAME [MISSING...]: passed when nothing is missing.
+check() {
+	local name=$1
+	shift
+	if [ $# = 0 ]; then
+		echo "ok - $name"
+		((passed++))
+	else
+		echo "not ok - $name:" "$@"
+		((failed++))
+	fi
+}
+skip() {
+	echo "skip - $1"
+	((skipped++))
+}
+
+section() { sed -n "/^\.S[sh] $1\$/,\$p" "$man" | sed '1!{/^\.S[sh]/,$d}'; }
+# From the words on standard input, those that are no item of a section of the manual.
+not_items() {
+	local items word
+	items=$(section "$1" | grep '^\.It')
+	while read -r word; do grep -qw -- "$word" <<< "$items" || echo "$word"; done
+}
+# Names of a list of tables.h: column 2 of it, or "name value" with the one after.
+names() {
+	printf '#include "synwave/tables.h"\n#define N_(symbol, name, value, ...) @ name value\n%s(N_)\n' "$1" |
+		cc -E -P -Iinclude - | grep -o '@ "[a-zA-Z0-9_]*"' | cut -d'"' -f2
+}
+milliseconds() {
+	printf '#include "synwave/tables.h"\n#define N_(symbol, name, value, help) @ name value\nSW_TIMEOUTS(N_)\n' |
+		cc -E -P -Iinclude - | grep -o '@ "[a-z_]*" [0-9]*' | tr -d '@"'
+}
+
+# --- commands and options
+commands=$("$synwave" --help | sed -n '/^$/,/^$/s/^  \([a-z]*\) .*/\1/p')
+[ "$(wc -w <<< "$commands")" -ge 6 ] || check "commands are found in --help" "only: $commands"
+plain=$(sed 's/Fl -/--/g' "$man")
+offered=$(sed -n '/^_synwave()/,$p' "$completion")
+for command in '' $commands; do
+	help=$("$synwave" ${command:+"$command"} --help)
+	missing=() uncompleted=()
+	[ -z "$command" ] || grep -q "^\.Ss $command\b" "$man" || missing+=("$command")
+	for word in $command $(grep -oE -- '--[a-z][a-z-]+' <<< "$help" | sort -u); do
+		grep -qE -- "(^|[^a-z-])$word([^a-z-]|\$)" <<< "$plain" || missing+=("$word")
+		grep -qE -- "(^|[^a-z-])$word([^a-z-]|\$)" <<< "$offered" || uncompleted+=("$word")
+	done
+	check "manual: synwave ${command:---help}" "${missing[@]}"
+	check "completion: synwave ${command:---help}" "${uncompleted[@]}"
+done
+
+# --- names of tables.h
+for list in SW_STATES:STATES SW_EVENTS:EVENTS SW_REASONS:"IGNORED FRAMES" SW_TIMEOUTS:TIMEOUTS; do
+	found=$(names "${list%%:*}" | grep -vx ok)
+	mapfile -t missing < <(not_items "${list#*:}" <<< "$found")
+	[ -n "$found" ] || missing=("no name found in tables.h")
+	check "manual: every name of ${list%%:*}" "${missing[@]}"
+done
+missing=()
+while read -r name ms; do
+	text=$(section TIMEOUTS | sed -n "s/^\.It Cm $name No = //p")
+	case $text in
+	*ms) said=${text%ms} ;;
+	*d) said=$((${text%d} * 86400000)) ;;
+	*s) said=$((${text%s} * 1000)) ;;
+	*) said= ;;
+	esac
+	[ "$said" = "$ms" ] || missing+=("$name is ${ms}ms, not '$text'")
+done < <(milliseconds)
+check "manual: default timeouts" "${missing[@]}"
+
+mapfile -t missing < <(
+	{
+		grep -ohE 'json_(k[ns]|key|flag|hist|counts)\(j, "[a-z_]+"|opt_(num|bool)\(j, "[a-z_]+"' \
+			user/render_*.c user/cmd_status.c | cut -d'"' -f2
+		names SW_KINDS
+		names SW_BOOKS
+	} | sort -u | while read -r key; do grep -qw "$key" "$man" || echo "$key"; done
+)
+check "manual: every JSON key" "${missing[@]}"
+
+missing=()
+for word in $({ names SW_STATES; names SW_TIMEOUTS; }); do
+	grep -qw -- "$word" "$completion" || missing+=("$word")
+done
+check "completion: states and timeouts" "${missing[@]}"
+
+# --- it works
+complete_line() { # WORD...: what is offered for the last one
+	bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _synwave; echo "${COMPREPLY[*]}"' "$completion" "$@"
+}
+missing=()
+expect() {
+	local want=$1 got
+	shift
+	got=$(complete_line "$@")
+	[ "$got" = "$want" ] || missing+=("'$*' offers '$got', not '$want';")
+}
+expect 'status stats' synwave st
+expect 'replay' synwave --pin /x re
+expect 'replay' synwave --pin = /x re
+expect 'lo' synwave attach --mode tc l
+expect '--mode' synwave attach --mo
+expect 'native' synwave attach --mode = na
+expect 'time-wait' synwave flows --state time
+expect 'docs/man' synwave replay docs/m
+check "completion: in use" "${missing[@]}"
+
+if command -v mandoc > /dev/null; then
+	# what other pages are installed is no matter of ours
+	mapfile -t missing < <(mandoc -Tlint "$man" 2>&1 | grep -v 'mandoc\.db\|referenced manual not found')
+	check "manual: mandoc -Tlint" "${missing[@]}"
+elif command -v man > /dev/null; then
+	mapfile -t missing < <(LC_ALL=C.UTF-8 timeout 60 man --warnings -l "$man" 2>&1 > /dev/null)
+	check "manual: man --warnings" "${missing[@]}"
+else
+	skip "manual renders without warnings: neither mandoc nor man is installed"
+fi
+
+missing=()
+if timeout 300 make -s install DESTDIR="$tmp" PREFIX=/usr > "$tmp/log" 2>&1; then
+	[ -x "$tmp/usr/sbin/synwave" ] || missing+=(sbin/synwave)
+	cmp -s "$man" "$tmp/usr/share/man/man8/synwave.8" || missing+=(synwave.8)
+	cmp -s "$completion" "$tmp/usr/share/bash-completion/completions/synwave" || missing+=(completions/synwave)
+else
+	missing=("$(tail -1 "$tmp/log")")
+fi
+check "make install" "${missing[@]}"
+
+tail=
+[ "$skipped" = 0 ] || tail=", $skipped skipped"
+echo "docs: $passed passed, $failed failed$tail"
+[ "$failed" = 0 ]

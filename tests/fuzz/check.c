@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What is true of every set after every step. */
+#include "fuzz.h"
+
+static void check_conn(const struct sw_conn *c)
+{
+	HOLDS(c->end[0].state < SW_STATE_COUNT && c->end[1].state < SW_STATE_COUNT);
+	HOLDS(SW_ORIGIN(c->flags) <= SW_ORIGIN_MIDSTREAM);
+	HOLDS(!(c->flags & SW_C_HS_OPEN && c->flags & SW_C_HS_DONE));
+	HOLDS(!(c->flags & SW_C_PROVISIONAL) || (c->flags & SW_C_RESET && sw_closed(c)));
+	HOLDS(!(c->flags & SW_C_RESET_SERVER) || c->flags & SW_C_RESET);
+	HOLDS(!(c->flags & (SW_C_SAVED_HS | SW_C_SAVED_TD)) || c->flags & SW_C_PROVISIONAL);
+	HOLDS(!sw_finished(c) || !(c->flags & (SW_C_HS_OPEN | SW_C_TD_OPEN)));
+	/* an end past its own FIN has sent one; who waits for nothing has had the handshake */
+	for (int i = 0; i < 2; i++)
+		if (SW_IN(c->end[i].state, 1u << SW_FIN_WAIT_2 | 1u << SW_TIME_WAIT))
+			HOLDS(c->end[i].flags & SW_E_FIN && c->end[i].flags & SW_E_ACKED);
+	HOLDS((s64)(c->changed_ns - c->first_ns) >= 0);
+}
+
+void fuzz_check_set(const struct sw_conf *conf, const struct sw_set *set, const struct sw_tags *tags)
+{
+	const u64 *b = set->book;
+	u64 hs = 0, td = 0;
+
+	HOLDS(!(set->used & ~SW_ALL_WAYS) && !(set->kept & ~set->used) && !(set->closed & ~set->used));
+	HOLDS(sw_bits(set->kept) <= conf->kept_ways);
+	for (u32 way = 0; way < SW_WAYS; way++) {
+		const struct sw_conn *c = &set->conn[way];
+		u32 hash = sw_hash(conf, &c->key);
+		if (!(set->used >> way & 1)) {
+			HOLDS(!tags->tag[way]);
+			continue;
+		}
+		HOLDS((tags->tag[way] & ~SW_WAITING) == sw_tag_of(hash));
+		HOLDS(!(set->closed >> way & 1) || sw_closed(c));
+		HOLDS(!!(set->closed >> way & 1) == (sw_closed(c) && !(c->flags & SW_C_PROVISIONAL)));
+		HOLDS(!!(tags->tag[way] & SW_WAITING) == sw_waits(c, conf->one_way));
+		for (u32 other = 0; other < way; other++)
+			HOLDS(!(set->used >> other & 1) || !sw_same_key(&c->key, &set->conn[other].key));
+		check_conn(c);
+		hs += !!(c->flags & SW_C_HS_OPEN);
+		td += !!(c->flags & SW_C_TD_OPEN);
+	}
+	HOLDS(b[SW_HS_STARTED] ==
+	      b[SW_HS_COMPLETED] + b[SW_HS_REFUSED] + b[SW_HS_RESET] + b[SW_HS_TIMED_OUT] + b[SW_HS_EVICTED] + hs);
+	HOLDS(b[SW_TD_STARTED] == b[SW_TD_COMPLETED] + b[SW_TD_RESET] + b[SW_TD_TIMED_OUT] + b[SW_TD_EVICTED] + td);
+}

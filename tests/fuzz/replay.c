@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A capture file through the reader and the native engine, and its records. */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "capture.h"
+#include "fuzz.h"
+#include "record.h"
+
+static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
+{
+	engine_frame(ctx, frame, cap, size, l3, now);
+}
+
+static void gone(void *ctx, const struct sw_conn *c, u64 birth)
+{
+	const struct engine *e = ctx;
+	struct record r;
+
+	HOLDS(birth >= 1 && birth <= e->frames);
+	record_from(&r, c, false, 0);
+	HOLDS(r.end[0].addr[0] && r.end[1].addr[0]);
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	char path[40], why[256];
+	struct engine e;
+	int fd = memfd_create("capture", MFD_CLOEXEC);
+
+	HOLDS(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	HOLDS(!engine_open(&e, 16, 8));
+	e.gone = gone;
+	e.ctx = &e;
+	capture_read(path, on_frame, &e, why, sizeof(why));
+	for (u32 at = 0; at < e.conf.sets; at++)
+		fuzz_check_set(&e.conf, &e.set[at], &e.tags[at]);
+	engine_finish(&e);
+	engine_close(&e);
+	close(fd);
+	return 0;
+}

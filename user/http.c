@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define SPARE      16 /* connections that have been told to go may still be there */
+#define MEMORY     16384 /* bytes a connection: headers must fit */
+#define WORTH_GZIP 512
+
+struct client {
+	int fd; /* -1: free */
+	time_t since; /* accepted, or last answered, or last asked something */
+};
+
+struct server {
+	http_answer *answer;
+	void *ctx;
+	struct client client[HTTP_CLIENTS + SPARE];
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	stop = 1;
+}
+
+static time_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+/* --- where to listen --- */
+
+/* Splits "addr:port" or "[addr]:port". */
+static bool split(const char *where, char *host, size_t size, const char **port)
+{
+	const char *colon = strrchr(where, ':'), *from = where, *to = colon;
+
+	if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || atol(colon + 1) > 65535)
+		return false;
+	if (*from == '[') {
+		from++;
+		to--;
+		if (to < from || *to != ']')
+			return false;
+	} else if (memchr(from, ':', to - from)) {
+		return false; /* IPv6 without brackets: which part is the port? */
+	}
+	if ((size_t)(to - from) >= size || (to == from && colon != where))
+		return false;
+	memcpy(host, from, to - from);
+	host[to - from] = 0;
+	*port = colon + 1;
+	return true;
+}
+
+static int open_socket(const struct addrinfo *a)
+{
+	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, err;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (!bind(fd, a->ai_addr, a->ai_addrlen) && !listen(fd, SOMAXCONN))
+		return fd;
+	err = errno;
+	close(fd);
+	return -err;
+}
+
+int http_listen(const char *where, char *url, size_t url_size, char *why, size_t why_size)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE}, *a;
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+	char host[128], name[128], number[8];
+	const char *port;
+	int fd;
+
+	if (!split(where, host, sizeof(host), &port) || getaddrinfo(*host ? host : "::", port, &hints, &a)) {
+		snprintf(why, why_size, "--listen %.100s: not ADDR:PORT or [ADDR]:PORT with a numeric address", where);
+		return -EINVAL;
+	}
+	fd = open_socket(a);
+	freeaddrinfo(a);
+	if (fd < 0) {
+		snprintf(why, why_size, "cannot listen on %.100s: %s%s", where, strerror(-fd),
+			 fd == -EADDRINUSE ? "; see `ss -ltnp`" : "");
+		return fd == -EINVAL ? -EIO : fd;
+	}
+	if (getsockname(fd, (struct sockaddr *)&at, &len) ||
+	    getnameinfo((struct sockaddr *)&at, len, name, sizeof(name), number, sizeof(number),
+			NI_NUMERICHOST | NI_NUMERICSERV))
+		snprintf(url, url_size, "%s", where);
+	else
+		snprintf(url, url_size, strchr(name, ':') ? "http://[%s]:%s/" : "http://%s:%s/", name, number);
+	return fd;
+}
+
+/* --- clients, so that none can keep others out --- */
+
+static struct client *client_of(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+/* It is still MHD's, which finds the stream ended and frees it. */
+static void send_away(struct client *c)
+{
+	shutdown(c->fd, SHUT_RDWR);
+	c->since = 0;
+}
+
+static void send_away_the_slow(struct server *s)
+{
+	time_t t = now();
+
+	for (size_t i = 0; i < HTTP_CLIENTS + SPARE; i++)
+		if (s->client[i].fd >= 0 && t - s->client[i].since > HTTP_PATIENCE)
+			send_away(&s->client[i]);
+}
+
+static void make_room(struct server *s)
+{
+	struct client *oldest = NULL;
+	unsigned int living = 0;
+
+	for (size_t i = 0; i < HTTP_CLIENTS + SPARE; i++) {
+		struct client *c = &s->client[i];
+
+		if (c->fd < 0 || !c->since)
+			continue;
+		living++;
+		if (!oldest || c->since < oldest->since)
+			oldest = c;
+	}
+	if (living >= HTTP_CLIENTS)
+		send_away(oldest);
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode what)
+{
+	struct server *s = ctx;
+	struct client *one = *context;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (one)
+			one->fd = -1;
+		return;
+	}
+	make_room(s);
+	for (size_t i = 0; i < HTTP_CLIENTS + SPARE && !one; i++)
+		if (s->client[i].fd < 0)
+			one = &s->client[i];
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (one && info)
+		*one = (struct client){info->connect_fd, now()};
+	*context = one;
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode how)
+{
+	struct client *one = client_of(c);
+
+	(void)ctx, (void)request, (void)how;
+	if (one && one->since)
+		one->since = now();
+}
+
+/* --- answers --- */
+
+int http_quality(const char *header, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = header; *p; p += strcspn(p, ","), p += *p == ',') {
+		p += strspn(p, " \t");
+		if (strncasecmp(p, word, len) || !strchr(",; \t", p[len]))
+			continue;
+		size_t item = strcspn(p, ",");
+		const char *q = memmem(p, item, "q=", 2);
+
+		if (!q || (q[-1] != ';' && q[-1] != ' '))
+			return 1000;
+		double value = strtod(q + 2, NULL);
+
+		return value >= 0 && value <= 1 ? (int)(value * 1000) : 0;
+	}
+	return -1;
+}
+
+/* Replaces the body; leaves it where that is not possible. */
+static bool gzip(char **body, size_t *size)
+{
+	z_stream z = {};
+	bool done = false;
+	size_t room;
+	char *out;
+
+	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		return false;
+	room = deflateBound(&z, *size);
+	out = malloc(room);
+	if (out) {
+		z.next_in = (Bytef *)*body;
+		z.avail_in = *size;
+		z.next_out = (Bytef *)out;
+		z.avail_out = room;
+		done = deflate(&z, Z_FINISH) == Z_STREAM_END;
+	}
+	if (done) {
+		free(*body);
+		*body = out;
+		*size = z.total_out;
+	} else {
+		free(out);
+	}
+	deflateEnd(&z);
+	return done;
+}
+
+static const char *header(struct MHD_Connection *c, const char *name)
+{
+	return MHD_lookup_connection_value(c, MHD_HEADER_KIND, name) ?: "";
+}
+
+static enum MHD_Result reply(struct MHD_Connection *c, const struct http_reply *r, char *body, size_t size)
+{
+	static const char *const always[][2] = {
+		{"Cache-Control", "no-store"},
+		{"Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; "
+					    "form-action 'none'; frame-ancestors 'none'"},
+		{"Referrer-Policy", "no-referrer"},
+		{"Vary", "Accept, Accept-Encoding"},
+		{"X-Content-Type-Options", "nosniff"},
+	};
+	bool zipped =
+		size >= WORTH_GZIP && http_quality(header(c, "Accept-Encoding"), "gzip") > 0 && gzip(&body, &size);
+	struct MHD_Response *m = MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
+	enum MHD_Result ret;
+
+	if (!m) {
+		free(body);
+		return MHD_NO;
+	}
+	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+		MHD_add_response_header(m, always[i][0], always[i][1]);
+	MHD_add_response_header(m, "Content-Type", r->type);
+	if (zipped)
+		MHD_add_response_header(m, "Content-Encoding", "gzip");
+	if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+		MHD_add_response_header(m, "Allow", "GET, HEAD");
+		MHD_add_response_header(m, "Connection", "close");
+	}
+	ret = MHD_queue_response(c, r->status, m);
+	MHD_destroy_response(m);
+	return ret;
+}
+
+/* Called first when the headers are there, then for each piece of a body, then once more. */
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
+				  const char *version, const char *data, size_t *data_size, void **request)
+{
+	struct http_reply r = {.status = MHD_HTTP_OK, .type = "text/plain; charset=utf-8"};
+	struct http_request q = {.path = url, .accept = header(c, "Accept")};
+	bool known = !strcmp(method, "GET") || !strcmp(method, "HEAD");
+	struct client *one = client_of(c);
+	struct server *s = ctx;
+	char *body = NULL;
+	size_t size = 0;
+
+	(void)version, (void)data;
+	if (!*request && known) {
+		*request = s;
+		if (one && one->since)
+			one->since = now();
+		return MHD_YES;
+	}
+	if (*data_size && known) { /* nobody asked for it */
+		*data_size = 0;
+		return MHD_YES;
+	}
+	r.body = open_memstream(&body, &size);
+	if (!r.body)
+		return MHD_NO;
+	if (known) {
+		s->answer(s->ctx, &q, &r);
+	} else {
+		r.status = MHD_HTTP_METHOD_NOT_ALLOWED;
+		fputs("GET or HEAD\n", r.body);
+	}
+	if (fclose(r.body)) { /* no memory */
+		free(body);
+		return MHD_NO;
+	}
+	return reply(c, &r, body, size);
+}
+
+/* Waits for sockets, a signal, or the next look at the clock. */
+static void wait_for_work(struct MHD_Daemon *d, int epoll, const sigset_t *while_waiting)
+{
+	struct pollfd p = {.fd = epoll, .events = POLLIN};
+	MHD_UNSIGNED_LONG_LONG ms = 1000;
+	struct timespec t;
+
+	if (MHD_get_timeout(d, &ms) != MHD_YES || ms > 1000)
+		ms = 1000;
+	t = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	ppoll(&p, 1, &t, while_waiting);
+}
+
+static void serve(struct server *s, struct MHD_Daemon *d)
+{
+	int epoll = MHD_get_daemon_info(d, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	struct sigaction act = {.sa_handler = on_signal};
+	sigset_t both, before;
+
+	/* blocked but while waiting: a signal cannot slip in between the question and the sleep */
+	sigemptyset(&both);
+	sigaddset(&both, SIGINT);
+	sigaddset(&both, SIGTERM);
+	sigprocmask(SIG_BLOCK, &both, &before);
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+	while (!stop) {
+		wait_for_work(d, epoll, &before);
+		MHD_run(d);
+		send_away_the_slow(s);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+int http_serve(int fd, http_answer *answer, void *ctx)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	struct MHD_Daemon *d = NULL;
+
+	for (size_t i = 0; s && i < HTTP_CLIENTS + SPARE; i++)
+		s->client[i].fd = -1;
+	signal(SIGPIPE, SIG_IGN);
+	if (s) {
+		s->answer = answer;
+		s->ctx = ctx;
+		d = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
+				     MHD_OPTION_CONNECTION_LIMIT, HTTP_CLIENTS + SPARE,
+				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+				     on_connection, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+				     MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+	}
+	if (d) {
+		serve(s, d);
+		MHD_stop_daemon(d);
+	} else {
+		close(fd);
+	}
+	free(s);
+	return d ? 0 : -1;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A small HTTP server for GET and HEAD, in one thread: requests are answered one after the other, clients that are
+ * slow, silent or many cost a socket each and no more than that. */
+#ifndef SYNWAVE_HTTP_H
+#define SYNWAVE_HTTP_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#define HTTP_CLIENTS  96 /* at a time; the next one takes the place of the one that has been waiting longest */
+#define HTTP_PATIENCE 30 /* seconds that a client may take from one answer to the next */
+
+struct http_request {
+	const char *path;
+	const char *accept; /* "" without the header */
+};
+
+struct http_reply {
+	unsigned int status;
+	const char *type;
+	FILE *body;
+};
+
+typedef void http_answer(void *ctx, const struct http_request *q, struct http_reply *r);
+
+/* A listening socket at ADDR:PORT, [ADDR]:PORT or :PORT (port 0: any), and in `url` where it is. Or -errno,
+ * -EINVAL if `where` is no such thing, with one line in `why`. */
+int http_listen(const char *where, char *url, size_t url_size, char *why, size_t why_size);
+
+/* Serves until SIGTERM or SIGINT; closes `fd`. 0 or -1. */
+int http_serve(int fd, http_answer *answer, void *ctx);
+
+/* What a header of weighted words ("gzip;q=0.5, br") says of one word, in thousandths; -1: not in it. */
+int http_quality(const char *header, const char *word);
+
+#endif

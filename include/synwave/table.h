@@ -13,7 +13,8 @@
 #define SW_HALF_MIN 2 /* ways that completed connections never take */
 #define SW_PATIENCE 16 /* segments of one direction, before we stop waiting for the other */
 
-/* Keyed multilinear hashing (strongly universal): who does not know the key cannot aim at a set. */
+/* Keyed multilinear hashing (strongly universal), then mixed (MurmurHash3's fmix64): who does not know the key cannot
+ * aim at a set; and addresses or ports in a row, an arithmetic progression to the first half, spread like any others. */
 SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *key)
 {
 	u32 word[9];
@@ -23,6 +24,8 @@ SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *
 	SW_UNROLL
 	for (int i = 0; i < 9; i++)
 		sum += conf->hash_key[i] * word[i];
+	sum = (sum ^ sum >> 33) * 0xff51afd7ed558ccdULL;
+	sum = (sum ^ sum >> 33) * 0xc4ceb9fe1a85ec53ULL;
 	return sum >> 32;
 }
 

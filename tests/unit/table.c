@@ -124,6 +124,29 @@ static void test_flood(void)
 	engine_close(&e);
 }
 
+/* Clients in a row (addresses, then ports) fill the sets as evenly as any others, whatever the key. */
+static void test_spread(void)
+{
+	enum { SETS = 256, KEYS = 200, PER_SET = 16 };
+	int uneven = 0;
+
+	for (int round = 0; round < KEYS; round++) {
+		struct sw_conf conf = {.sets = SETS};
+		u32 load[SETS] = {0}, worst = 0;
+
+		conf_defaults(&conf);
+		for (u32 i = 0; i < SETS * PER_SET; i++) {
+			struct sw_packet p = packet(round & 1 ? 7 : i, false, SW_TCP_SYN, 1, 0);
+			p.key.port[0] += round & 1 ? i : 0;
+			u32 *n = &load[sw_set_of(sw_hash(&conf, &p.key), SETS)];
+			worst = ++*n > worst ? *n : worst;
+		}
+		/* Poisson of mean 16: beyond 44 once in ten million sets */
+		uneven += worst > 44;
+	}
+	TEST(!uneven, "clients in a row crowd a set with %d of %d keys", uneven, KEYS);
+}
+
 /* Random segments of few connections, time running: nothing must break the laws. */
 static void test_random(void)
 {
@@ -229,6 +252,7 @@ void test_table(void)
 {
 	test_match();
 	test_sizes();
+	test_spread();
 	test_flood();
 	test_random();
 	test_second_chance();

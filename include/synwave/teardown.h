@@ -37,6 +37,10 @@ SW_INLINE void sw_on_rst(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	u32 open = c->flags & (SW_C_HS_OPEN | SW_C_TD_OPEN);
 
 	if (verdict == SW_RST_IGNORE) {
+		/* a closed end may reset more than once: the last number is the one to go beyond */
+		if ((c->flags & SW_C_PROVISIONAL) && sw_closed(c) &&
+		    from == (c->flags & SW_C_RESET_SERVER ? SW_SERVER : SW_CLIENT) && (s32)(p->seq - c->rst_seq) > 0)
+			c->rst_seq = p->seq;
 		sw_event(s, SW_EV_RST_IGNORED);
 		return;
 	}

@@ -48,6 +48,7 @@ one "vmlinux.h agrees with the running kernel" vmlinux/check.sh
 suite "captures: records of others" tests/captures.sh
 suite "docs: manual, completion, install" tests/docs.sh
 suite "replay: link types, broken captures, more than the table" python3 tests/replay.py
+suite "metrics: the exporter and its clients" tests/metrics.sh
 suite "e2e: namespaces, real clients and servers" tests/e2e/run
 tail=
 [ "$skipped" = 0 ] || tail=", $skipped skipped"

@@ -112,7 +112,7 @@ expect 'lo' synwave attach --mode tc l
 expect '--mode' synwave attach --mo
 expect 'native' synwave attach --mode = na
 expect 'time-wait' synwave flows --state time
-expect 'docs/man' synwave replay docs/m
+expect 'docs/man' synwave replay docs/ma
 check "completion: in use" "${missing[@]}"
 
 if command -v mandoc > /dev/null; then

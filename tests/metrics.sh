@@ -9,6 +9,6 @@ export SYNWAVE=${SYNWAVE:-$here/../build/synwave}
 
 setpriv --pdeathsig KILL timeout --kill-after=5 300 \
 	unshare --mount --net --pid --fork --kill-child=KILL --mount-proc \
-	/usr/bin/python3 -B "$here/metrics.py" &
+	/usr/bin/python3 -B "$here/metrics/run.py" &
 trap 'kill -KILL $! 2> /dev/null; wait; exit 130' INT TERM HUP
 wait $!

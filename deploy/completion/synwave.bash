@@ -20,7 +20,7 @@ _synwave_command() { # the command on the line so far, if any
 }
 
 _synwave() {
-	local commands='attach detach status stats flows replay'
+	local commands='attach detach status stats flows replay export'
 	local options='--pin --json --quiet --verbose --help --version'
 	local states='LISTEN SYN_SENT SYN_RCVD ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING LAST_ACK TIME_WAIT CLOSED
 		listen syn-sent syn-recv established fin-wait-1 fin-wait-2 close-wait closing last-ack time-wait closed'
@@ -42,6 +42,12 @@ _synwave() {
 		return
 		;;
 	--mode) words='auto native generic tc' ;;
+	--textfile)
+		while IFS= read -r file; do COMPREPLY+=("$file"); done < <(compgen -f -- "$word")
+		compopt -o filenames 2>/dev/null
+		return
+		;;
+	--listen) words='127.0.0.1:9465' ;;
 	--engine) words='native kernel' ;;
 	--state) words=$states ;;
 	--timeout)
@@ -57,6 +63,7 @@ _synwave() {
 		status) words=$options ;;
 		stats) words="$options --watch --services" ;;
 		flows) words="$options --state --service --limit" ;;
+		export) words="$options --textfile --listen --openmetrics" ;;
 		replay)
 			if [[ $word != -* ]]; then
 				while IFS= read -r file; do COMPREPLY+=("$file"); done < <(compgen -f -- "$word")

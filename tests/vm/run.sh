@@ -21,7 +21,7 @@ fi
 image=$(echo "$kernel"/boot/vmlinuz-*)
 version=${image##*vmlinuz-}
 
-# the machine: busybox (its httpd and wget serve and connect) and iproute2
+# the machine: busybox (its httpd serves), iproute2, curl
 root=$work/root
 mkdir -p "$root"/{bin,proc,sys,dev,run,tmp,lib64,sys/fs/bpf,usr/lib}
 cp "$(command -v busybox)" "$root/bin/busybox"
@@ -32,6 +32,7 @@ copy() { # a program with its libraries
 copy build/synwave /bin/synwave
 copy build/test/prog /bin/prog
 copy "$(command -v ip)" /real/ip
+copy "$(command -v curl)" /real/curl # the static wget of busybox has no resolver
 [ ! -d /usr/lib/x86_64-linux-gnu/bpf ] || install -D -t "$root/usr/lib/x86_64-linux-gnu/bpf" /usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o
 modules="kernel/drivers/net/veth.ko kernel/net/sched/sch_ingress.ko kernel/net/sched/cls_bpf.ko kernel/drivers/net/tun.ko"
 for m in $modules; do

@@ -242,7 +242,8 @@ SW_INLINE bool sw_on_server_ack(struct sw_conn *c, const struct sw_packet *p, u6
 	}
 	if (!sw_covers(y, p->ack)) {
 		/* it acknowledges data that we did not see: so was the handshake ACK, and it arrived */
-		if ((x->state != SW_SYN_RCVD && x->state != SW_ESTABLISHED) || !sw_within(p->ack, y->nxt, 1 << 20))
+		if (c->flags & SW_C_SIMOPEN || (x->state != SW_SYN_RCVD && x->state != SW_ESTABLISHED) ||
+		    !sw_within(p->ack, y->nxt, 1 << 20))
 			return false;
 		x->state = y->state = SW_ESTABLISHED;
 		sw_handshake_done(c, s, now, false);

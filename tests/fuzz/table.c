@@ -29,13 +29,18 @@ static struct sw_packet packet(const u8 *d)
 	return p;
 }
 
-/* ESTABLISHED without doubt needs all three segments; when SYNs cross, the SYN-ACKs are the ACKs (figure 7). */
+/* ESTABLISHED without doubt needs all three segments; when SYNs cross, SYN-ACKs or bare ACKs acknowledge
+ * them (figure 7, split handshakes). */
 static void check_claim(const struct sw_set *set, u32 way, const u8 *saw)
 {
 	const struct sw_conn *c = &set->conn[way];
 	bool both = c->end[0].state == SW_ESTABLISHED && c->end[1].state == SW_ESTABLISHED;
-	u8 need = SAW_SYN | (c->flags & SW_C_SIMOPEN ? 0 : SAW_ACK) | (c->flags & SW_C_INFERRED ? 0 : SAW_SYN_ACK);
+	u8 need = SAW_SYN | SAW_ACK | (c->flags & SW_C_INFERRED ? 0 : SAW_SYN_ACK);
 
+	if (c->flags & SW_C_SIMOPEN) { /* either kind acknowledges a SYN */
+		HOLDS(!both || saw[c->key.addr[0][3]] & (SAW_SYN_ACK | SAW_ACK));
+		need = SAW_SYN;
+	}
 	if (both && c->flags & SW_C_HS_DONE && SW_ORIGIN(c->flags) == SW_ORIGIN_SYN)
 		HOLDS((saw[c->key.addr[0][3]] & need) == need);
 }

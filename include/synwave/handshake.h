@@ -111,11 +111,10 @@ SW_INLINE bool sw_on_crossed_ack(struct sw_conn *c, u32 from, u64 now, struct sw
 	return !SW_IN(x->state, SW_OPENING);
 }
 
-/* A RST ended it before a SYN-ACK was seen. */
+/* A RST of the server ended it before the client had answered. */
 SW_INLINE bool sw_refused(const struct sw_conn *c)
 {
-	return sw_closed(c) && (c->flags & SW_C_RESET_SERVER) && !(c->flags & SW_C_HS_DONE) &&
-	       !(c->end[SW_SERVER].flags & SW_E_OFFER);
+	return sw_closed(c) && (c->flags & SW_C_RESET_SERVER) && !(c->flags & SW_C_HS_DONE);
 }
 
 /* The client acknowledges a SYN-ACK that came after the refusal: the RST was none of the server's. (A client that took
@@ -141,7 +140,8 @@ SW_INLINE void sw_on_synack(struct sw_conn *c, const struct sw_packet *p, u32 fr
 	struct sw_end *x = &c->end[from & 1], *y = &c->end[!from];
 	bool simopen = c->flags & SW_C_SIMOPEN;
 
-	if (sw_refused(c) && from == SW_SERVER && sw_covers(y, p->ack)) {
+	if (sw_refused(c) && from == SW_SERVER && sw_covers(y, p->ack) &&
+	    !(x->flags & SW_E_OFFER && x->isn == p->seq)) {
 		c->rival.flags = 0;
 		sw_offer(&c->rival, p);
 		c->rival_ns = now;

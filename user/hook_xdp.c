@@ -212,7 +212,8 @@ static int refused(struct hook *h, u32 mode, int err)
 	const char *last = load_last();
 
 	if (err == -EOPNOTSUPP && mode == SW_HOOK_XDP_NATIVE)
-		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP", h->name, h->driver);
+		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP: use --mode generic or tc", h->name,
+				  h->driver);
 	return store_fail(&h->in->s, err, "%s: %s XDP refused by driver %s: %s%s%s", h->name, mode_word(mode),
 			  h->driver, strerror(-err),
 			  err == -EINVAL || err == -ERANGE ? " (MTU too large for it, or LRO?)"

@@ -36,10 +36,12 @@ SW_INLINE void sw_on_rst(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	enum sw_rst verdict = sw_judge_rst(c, p, from);
 	u32 open = c->flags & (SW_C_HS_OPEN | SW_C_TD_OPEN);
 
+	bool same_end = from == (c->flags & SW_C_RESET_SERVER ? SW_SERVER : SW_CLIENT);
+	if (sw_closed(c) && (c->flags & SW_C_RESET) && same_end && p->seq == c->rst_seq)
+		return; /* the same RST, again or at another hook */
 	if (verdict == SW_RST_IGNORE) {
 		/* a closed end may reset more than once: the last number is the one to go beyond */
-		if ((c->flags & SW_C_PROVISIONAL) && sw_closed(c) &&
-		    from == (c->flags & SW_C_RESET_SERVER ? SW_SERVER : SW_CLIENT) && (s32)(p->seq - c->rst_seq) > 0)
+		if ((c->flags & SW_C_PROVISIONAL) && sw_closed(c) && same_end && (s32)(p->seq - c->rst_seq) > 0)
 			c->rst_seq = p->seq;
 		sw_event(s, SW_EV_RST_IGNORED);
 		return;
@@ -62,9 +64,9 @@ SW_INLINE void sw_on_rst(struct sw_conn *c, const struct sw_packet *p, u32 from,
 			c->flags |= SW_C_SAVED_TD;
 		c->saved[0] = c->end[0].state;
 		c->saved[1] = c->end[1].state;
-		c->rst_seq = p->seq;
 		c->doubts = 0;
 	}
+	c->rst_seq = p->seq;
 	c->flags |= SW_C_RESET | (from == SW_SERVER ? SW_C_RESET_SERVER : 0);
 	sw_fact(c, from, SW_F_RST);
 }

@@ -203,6 +203,25 @@ static void test_second_chance(void)
 	engine_close(&e);
 }
 
+/* The other direction comes into sight when nobody waits for it any more: it is noticed all the same. */
+static void test_late_direction(void)
+{
+	u64 now = 1000 * SW_NS_PER_S;
+	struct engine e;
+	struct sums t;
+
+	if (engine_open(&e, 24, 6))
+		abort();
+	conf_defaults(&e.conf);
+	for (u32 i = 0; i < 4000; i++) {
+		struct sw_packet p = packet(2, i > 2000 && i & 1, SW_TCP_ACK, 1 + 1448 * i, 1 + 100 * i);
+		feed(&e, &p, now + i * 1000);
+	}
+	sum_up(&e, &t);
+	TEST(t.kept == 1 && t.established == 1, "a direction seen late is not noticed");
+	engine_close(&e);
+}
+
 static void test_match(void)
 {
 	struct sw_tags t;
@@ -256,6 +275,7 @@ void test_table(void)
 	test_flood();
 	test_random();
 	test_second_chance();
+	test_late_direction();
 }
 
 void test_hist(void)

@@ -12,7 +12,7 @@
 #include "prog.h"
 #include "synwave.skel.h"
 
-#define ROUNDS   125000 /* of 8 segments */
+#define ROUNDS   125000 /* of 9 segments, 6 of them sent by both at the same time */
 #define FLAG_ACK SW_TCP_ACK
 #define FLAG_FIN (SW_TCP_FIN | SW_TCP_ACK)
 

@@ -91,9 +91,8 @@ struct sw_conn {
 	u16 place[2]; /* where the first SYN and SYN-ACK were seen: a copy seen elsewhere is no retransmission */
 	u16 rival_place;
 	u8 saved[2]; /* states before the provisional RST */
-	u8 visits; /* of the slow path while only one direction was seen, saturating */
 	u8 doubts; /* segments of the provisional RST's sender, after it, that may be older than it */
-	u8 pad[2];
+	u8 pad[3];
 };
 _Static_assert(sizeof(struct sw_conn) == 144, "sw_conn");
 
@@ -116,9 +115,12 @@ struct sw_set {
 };
 _Static_assert(sizeof(struct sw_set) == 144 + 8 * SW_BOOK_COUNT + SW_WAYS * sizeof(struct sw_conn), "sw_set");
 
-/* What a data segment touches: a cache line a set. tag: 0 = free, else a fingerprint of 15 bits, SW_WAITING on top
- * when the connection waits for a segment. active: ways touched since their deadline was set. */
-#define SW_WAITING 0x8000
+/* What a data segment touches: a cache line a set. tag: 0 = free, else a fingerprint of 14 bits and for whose segments
+ * the connection waits. active: ways touched since their deadline was set. */
+#define SW_TAG     0x3fff
+#define SW_WAIT_LO 0x4000 /* for those of endpoint 0 of the key ... */
+#define SW_WAIT_HI 0x8000 /* ... of endpoint 1 */
+#define SW_WAITING (SW_WAIT_LO | SW_WAIT_HI)
 struct sw_tags {
 	u16 tag[SW_WAYS];
 	u32 active;

@@ -11,7 +11,6 @@
 
 #define SW_ALL_WAYS ((1u << SW_WAYS) - 1)
 #define SW_HALF_MIN 2 /* ways that completed connections never take */
-#define SW_PATIENCE 16 /* segments of one direction, before we stop waiting for the other */
 
 /* Keyed multilinear hashing (strongly universal), then mixed (MurmurHash3's fmix64): who does not know the key cannot
  * aim at a set; and addresses or ports in a row, an arithmetic progression to the first half, spread like any others. */
@@ -34,10 +33,10 @@ SW_INLINE u32 sw_set_of(u32 hash, u32 sets)
 	return ((u64)hash * sets) >> 32;
 }
 
-/* 15 bits that are never 0: 0 is a free way. */
+/* 14 bits that are never 0: 0 is a free way. */
 SW_INLINE u16 sw_tag_of(u32 hash)
 {
-	u16 tag = hash & (SW_WAITING - 1);
+	u16 tag = hash & SW_TAG;
 
 	return tag ? tag : 1;
 }
@@ -63,35 +62,29 @@ SW_INLINE u32 sw_bits(u32 m)
 
 #define SW_LANES 0x0001000100010001ULL
 
-/* Bit 15, 31, 47, 63 -> bit 0..3. */
+/* Bit 14, 30, 46, 62 -> bit 0..3. */
 SW_INLINE u32 sw_gather(u64 m)
 {
-	return (((m >> 15) * 0x0001000200040008ULL) >> 48) & 15;
+	return (((m >> 14) * 0x0001000200040008ULL) >> 48) & 15;
 }
 
-/* Ways whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment. */
-SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 *waiting)
+/* Ways whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment of
+ * endpoint `from`. */
+SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
 {
 	const u64 *word = (const u64 *)t;
-	u64 rep = tag * SW_LANES, low = 0x7fff * SW_LANES;
+	u64 rep = tag * SW_LANES, low = SW_TAG * SW_LANES, flag = (SW_TAG + 1) * SW_LANES;
 	u32 any = 0, wait = 0;
 
 	SW_UNROLL
 	for (int i = 0; i < 8; i++) {
 		u64 w = word[i];
-		u64 hit = ~(((w ^ rep) & low) + low) & ~low;
+		u64 hit = ~(((w ^ rep) & low) + low) & flag;
 		any |= sw_gather(hit) << (4 * i);
-		wait |= sw_gather(hit & w) << (4 * i);
+		wait |= sw_gather(hit & w >> (from & 1)) << (4 * i);
 	}
 	*waiting = wait & SW_ALL_WAYS;
 	return any & SW_ALL_WAYS;
-}
-
-/* One plain segment in 256 takes the slow way whatever its tag says, chosen by its own numbers: so a connection whose
- * other direction came into sight late (hooks attach one after the other) does not stay one-sided for ever. */
-SW_INLINE bool sw_sampled(const struct sw_packet *p)
-{
-	return ((p->seq + p->ack) * 0x9e3779b1u) >> 24 == 0;
 }
 
 /* The fast way out: a plain segment of a connection that waits for none. Touches one line of the small table. */
@@ -99,9 +92,9 @@ SW_INLINE bool sw_quiet(struct sw_tags *t, u16 tag, const struct sw_packet *p)
 {
 	u32 waiting, any;
 
-	if ((p->kind != SW_KIND_ACK && p->kind != SW_KIND_DATA) || sw_sampled(p))
+	if (p->kind != SW_KIND_ACK && p->kind != SW_KIND_DATA)
 		return false;
-	any = sw_match(t, tag, &waiting);
+	any = sw_match(t, tag, p->from, &waiting);
 	if (waiting || !any)
 		return false;
 	if (any & ~t->active)
@@ -121,10 +114,10 @@ SW_INLINE bool sw_same_key(const struct sw_key *a, const struct sw_key *b)
 	return !diff;
 }
 
-/* The way of the connection, or SW_WAYS. Tags let in one stranger in 1100. */
+/* The way of the connection, or SW_WAYS. Tags let in one stranger in 550. */
 SW_INLINE u32 sw_find(const struct sw_tags *t, const struct sw_set *set, u16 tag, const struct sw_key *key)
 {
-	u32 waiting, m = sw_match(t, tag, &waiting);
+	u32 waiting, m = sw_match(t, tag, 0, &waiting);
 
 	for (int i = 0; i < 4 && m; i++) {
 		u32 way = sw_lowest(m);
@@ -266,13 +259,18 @@ SW_INLINE u32 sw_place(struct sw_tags *t, struct sw_set *set, u64 now, const vol
 #define SW_AT_REST \
 	(1u << SW_ESTABLISHED | 1u << SW_FIN_WAIT_2 | 1u << SW_CLOSE_WAIT | 1u << SW_TIME_WAIT | 1u << SW_CLOSED)
 
-SW_INLINE bool sw_waits(const struct sw_conn *c, u32 one_way)
+/* For whose segments a connection waits: SW_WAIT_* of either endpoint of the key. An end that was never seen is waited for,
+ * however late it comes into sight (hooks are attached one after the other), and the other end's data stays fast. */
+SW_INLINE u16 sw_waits(const struct sw_conn *c)
 {
-	if (!SW_IN(c->end[0].state, SW_AT_REST) || !SW_IN(c->end[1].state, SW_AT_REST))
-		return true;
-	if (c->flags & SW_C_PROVISIONAL || (c->flags & SW_C_ALT && sw_refused(c)))
-		return true;
-	return !one_way && !sw_two_sided(c) && c->visits < SW_PATIENCE && !sw_closed(c);
+	u32 hi = c->flags & SW_C_CLIENT_HI ? SW_CLIENT : SW_SERVER;
+
+	if (!SW_IN(c->end[0].state, SW_AT_REST) || !SW_IN(c->end[1].state, SW_AT_REST) || c->flags & SW_C_PROVISIONAL ||
+	    (c->flags & SW_C_ALT && sw_refused(c)))
+		return SW_WAITING;
+	if (sw_closed(c))
+		return 0;
+	return (c->end[hi].flags & SW_E_SEEN ? 0 : SW_WAIT_HI) | (c->end[!hi].flags & SW_E_SEEN ? 0 : SW_WAIT_LO);
 }
 
 /* After a step: class, deadline and tag follow the state. */
@@ -282,8 +280,6 @@ SW_INLINE void sw_file(struct sw_tags *t, struct sw_set *set, u32 way, u16 tag, 
 	struct sw_conn *c = &set->conn[way];
 	u32 bit = 1u << way;
 
-	if (!sw_two_sided(c))
-		sw_count8(&c->visits);
 	if (!(set->kept & bit) && (c->flags & SW_C_HS_DONE) && (conf->one_way || sw_two_sided(c))) {
 		if (sw_bits(set->kept & ~set->closed) < conf->kept_ways)
 			set->kept |= bit;
@@ -297,7 +293,7 @@ SW_INLINE void sw_file(struct sw_tags *t, struct sw_set *set, u32 way, u16 tag, 
 	set->used |= bit;
 	if (s->renew || (1u << sw_timeout_of(c) & SW_RENEWABLE))
 		sw_set_deadline(t, set, way, now, conf);
-	t->tag[way] = sw_waits(c, conf->one_way) ? tag | SW_WAITING : tag;
+	t->tag[way] = tag | sw_waits(c);
 }
 
 /* Is this the first segment of a new connection on the addresses and ports of an old one? */

@@ -203,22 +203,27 @@ static void test_second_chance(void)
 	engine_close(&e);
 }
 
-/* The other direction comes into sight when nobody waits for it any more: it is noticed all the same. */
+/* One direction alone takes the fast way at once; the first segment of the other, however late, does not. */
 static void test_late_direction(void)
 {
 	u64 now = 1000 * SW_NS_PER_S;
+	struct sw_packet first = packet(2, false, SW_TCP_ACK, 1, 1), back = packet(2, true, SW_TCP_ACK, 1, 1);
 	struct engine e;
 	struct sums t;
 
 	if (engine_open(&e, 24, 6))
 		abort();
 	conf_defaults(&e.conf);
-	for (u32 i = 0; i < 4000; i++) {
-		struct sw_packet p = packet(2, i > 2000 && i & 1, SW_TCP_ACK, 1 + 1448 * i, 1 + 100 * i);
-		feed(&e, &p, now + i * 1000);
-	}
+	u32 hash = sw_hash(&e.conf, &first.key);
+	struct sw_tags *tags = &e.tags[sw_set_of(hash, e.conf.sets)];
+	feed(&e, &first, now);
+	TEST(sw_quiet(tags, sw_tag_of(hash), &first), "the visible direction takes the slow way");
+	TEST(!sw_quiet(tags, sw_tag_of(hash), &back), "the other direction is not noticed");
+	feed(&e, &back, now + 1000);
 	sum_up(&e, &t);
-	TEST(t.kept == 1 && t.established == 1, "a direction seen late is not noticed");
+	TEST(t.kept == 1 && t.established == 1, "seen from both sides, it is not kept");
+	TEST(sw_quiet(tags, sw_tag_of(hash), &first) && sw_quiet(tags, sw_tag_of(hash), &back),
+	     "it does not come to rest");
 	engine_close(&e);
 }
 
@@ -229,18 +234,17 @@ static void test_match(void)
 
 	for (int round = 0; round < 20000; round++) {
 		u16 tag = 1 + rnd() % 3;
-		u32 want = 0, wait = 0, waiting;
+		u32 want = 0, wait[2] = {0}, waiting;
 		for (int i = 0; i < SW_WAYS; i++) {
-			t.tag[i] = rnd() % 4 | (rnd() % 2 ? SW_WAITING : 0);
-			if (!(t.tag[i] & ~SW_WAITING))
-				t.tag[i] = 0;
-			if ((t.tag[i] & ~SW_WAITING) == tag) {
-				want |= 1u << i;
-				wait |= t.tag[i] & SW_WAITING ? 1u << i : 0;
-			}
+			u16 print = rnd() % 4;
+			t.tag[i] = print ? print | (rnd() % 4) << 14 : 0;
+			want |= (u32)(print == tag) << i;
+			wait[0] |= (u32)(print == tag && t.tag[i] & SW_WAIT_LO) << i;
+			wait[1] |= (u32)(print == tag && t.tag[i] & SW_WAIT_HI) << i;
 		}
 		t.active = rnd();
-		wrong += sw_match(&t, tag, &waiting) != want || waiting != wait;
+		for (u32 from = 0; from < 2; from++)
+			wrong += sw_match(&t, tag, from, &waiting) != want || waiting != wait[from];
 	}
 	TEST(!wrong, "tags matched wrongly %d times", wrong);
 	for (u32 i = 0; i < 32; i++)

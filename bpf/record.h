@@ -55,18 +55,6 @@ static __always_inline void record_service(const struct sw_step *s, const struct
 	service_add(&st->other, s->events);
 }
 
-static __always_inline void record_latency(struct sw_hist *h, u64 ns)
-{
-	u64 i = sw_hist_index(ns);
-
-	SW_OPAQUE(i);
-	if (i >= SW_HIST_BUCKETS)
-		return;
-	h->count++;
-	h->sum_ns += ns;
-	h->bucket[i]++;
-}
-
 static __always_inline void record(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)
 {
 	if (!s->events)
@@ -74,10 +62,8 @@ static __always_inline void record(const struct sw_step *s, const struct sw_pack
 	SW_UNROLL
 	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
 		st->event[i] += s->events >> i & 1;
-	if (s->syn_synack_ns)
-		record_latency(&st->syn_synack, s->syn_synack_ns);
-	if (s->synack_ack_ns)
-		record_latency(&st->synack_ack, s->synack_ack_ns);
+	sw_hist_add(&st->syn_synack, s->syn_synack_ns);
+	sw_hist_add(&st->synack_ack, s->synack_ack_ns);
 	if (s->events & SERVICE_EVENTS)
 		record_service(s, p, st);
 }

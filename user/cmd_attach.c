@@ -122,6 +122,10 @@ static int parse(struct job *j, int argc, char **argv)
 	}
 	if (!err && optind == argc)
 		err = cmd_usage(&cmd_attach, "no interface named");
+	for (int i = optind; i < argc; i++)
+		for (int k = optind; k < i && !err; k++)
+			if (!strcmp(argv[i], argv[k]))
+				err = cmd_usage(&cmd_attach, "%s: named twice", argv[i]);
 	return err;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* synwave replay: captures through the native engine. */
+/* synwave replay: captures through either engine. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -8,11 +8,9 @@
 
 #include "capture.h"
 #include "cmd.h"
+#include "conf.h"
 #include "engine.h"
 #include "render.h"
-
-#define FLOWS     262144
-#define HALF_OPEN 65536
 
 /* Records wait for the end: they are printed in the order of their first packet. */
 struct kept {
@@ -91,8 +89,8 @@ static int replay_file(struct replay *r, const char *path, bool kernel, const st
 	u64 lost;
 	int ret = EXIT_DONE;
 
-	if (kernel ? engine_open_kernel(&r->engine, FLOWS, HALF_OPEN, why, sizeof(why))
-		   : engine_open(&r->engine, FLOWS, HALF_OPEN))
+	if (kernel ? engine_open_kernel(&r->engine, CONF_FLOWS, CONF_HALF_OPEN, why, sizeof(why))
+		   : engine_open(&r->engine, CONF_FLOWS, CONF_HALF_OPEN))
 		return cmd_fail("%s: %s", path, why);
 	r->engine.gone = keep;
 	r->engine.ctx = r;
@@ -102,7 +100,8 @@ static int replay_file(struct replay *r, const char *path, bool kernel, const st
 	if (r->progress && r->engine.frames >> 20)
 		fputs("\r\033[K", stderr);
 	engine_finish(&r->engine);
-	print_records(r, g);
+	if (!ret || r->count)
+		print_records(r, g);
 	lost = r->engine.stats.event[SW_EV_EVICT_HALF_OPEN] + r->engine.stats.event[SW_EV_EVICT_OPEN];
 	if (lost)
 		cmd_note(g,
@@ -112,6 +111,9 @@ static int replay_file(struct replay *r, const char *path, bool kernel, const st
 	if (r->engine.backwards)
 		cmd_note(g, "%s: %llu packets are older than the one before them; time stood still for these", path,
 			 r->engine.backwards);
+	if (r->engine.errors)
+		ret = cmd_fail("%s: the kernel refused to run %llu packets; try --engine native", path,
+			       r->engine.errors);
 	if (r->nomem)
 		ret = cmd_fail("%s: no memory for all records; %zu are printed", path, r->count);
 	engine_close(&r->engine);

@@ -3,42 +3,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
+#include "conf.h"
 #include "synwave/hist.h"
 
-#define MS_ROW_(symbol, name, ms, help) [SW_##symbol] = ms,
-static const u64 timeout_ms[SW_TIMEOUT_COUNT] = {SW_TIMEOUTS(MS_ROW_)};
-
 #define FOREVER_NS (365 * 86400 * SW_NS_PER_S) /* deadlines reach half of 2^32 ticks, 417 days */
-
-static u32 ceil_div(u64 a, u32 b)
-{
-	return (a + b - 1) / b;
-}
-
-void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open)
-{
-	u64 both = (u64)flows + half_open;
-	u32 half = ((u64)SW_WAYS * half_open + both / 2) / both;
-
-	half = half < SW_HALF_MIN ? SW_HALF_MIN : half > 26 ? 26 : half;
-	u32 by_flows = ceil_div(flows, SW_WAYS - half), by_half = ceil_div(half_open, half);
-	u64 sets = by_flows > by_half ? by_flows : by_half;
-	/* a quarter more: sets fill unevenly, and what was asked for must fit */
-	conf->sets = (sets * 5 + 3) / 4;
-	conf->kept_ways = SW_WAYS - SW_HALF_MIN;
-	conf->half_ways = 2 * half > conf->kept_ways ? conf->kept_ways : 2 * half;
-}
-
-int conf_defaults(struct sw_conf *conf)
-{
-	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
-		conf->timeout[i] = timeout_ms[i] * 1000000;
-	if (getrandom(conf->hash_key, sizeof(conf->hash_key), 0) != sizeof(conf->hash_key))
-		return -EIO;
-	return 0;
-}
 
 static const struct engine_driver native;
 
@@ -78,15 +47,6 @@ void engine_close(struct engine *e)
 	e->birth = NULL;
 }
 
-static void record_latency(struct sw_hist *h, u64 ns)
-{
-	if (!ns)
-		return;
-	h->count++;
-	h->sum_ns += ns;
-	h->bucket[sw_hist_index(ns)]++;
-}
-
 void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct sw_set *before)
 {
 	u64 *birth = &e->birth[(size_t)at * SW_WAYS];
@@ -115,8 +75,8 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 	engine_stepped(e, at, step.way, step.dropped, &before);
 	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
 		e->stats.event[i] += step.events >> i & 1;
-	record_latency(&e->stats.syn_synack, step.syn_synack_ns);
-	record_latency(&e->stats.synack_ack, step.synack_ack_ns);
+	sw_hist_add(&e->stats.syn_synack, step.syn_synack_ns);
+	sw_hist_add(&e->stats.synack_ack, step.synack_ack_ns);
 }
 
 static void native_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)

@@ -24,15 +24,11 @@ struct engine {
 	struct sw_stats stats;
 	u64 last_ns; /* the latest time seen */
 	u64 backwards; /* frames older than the one before */
+	u64 errors; /* frames, or counters, that the kernel would not run or show */
 	/* called for each connection that leaves the table, and by engine_finish for the rest */
 	void (*gone)(void *ctx, const struct sw_conn *c, u64 birth);
 	void *ctx;
 };
-
-/* Rows of sw_conf from what the user asks for (entries). */
-void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open);
-/* Default timeouts, and a fresh random hash key. 0 or -errno. */
-int conf_defaults(struct sw_conf *conf);
 
 int engine_open(struct engine *e, u32 flows, u32 half_open);
 /* The same in the kernel; on error one line in `why`. */

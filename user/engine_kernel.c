@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "engine.h"
+#include "percpu.h"
 #include "synwave.skel.h"
 
 #define HEAD 2048 /* of a frame: more than all headers that the parser takes but for the longest chains */
@@ -14,7 +15,6 @@
 
 struct engine_kernel {
 	struct synwave_bpf *skel;
-	u64 errors; /* frames that the kernel would not run */
 };
 
 static void kernel_close(struct engine *e)
@@ -44,7 +44,7 @@ static void kernel_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, b
 	*io = (struct sw_replay){.now = now, .size = size + at, .set = ~0u};
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = room, .data_size_in = cap + at < ETH ? ETH : cap + at);
 	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.synwave_xdp), &run)) {
-		k->errors++;
+		e->errors++;
 		return;
 	}
 	if (io->set >= e->conf.sets)
@@ -58,17 +58,12 @@ static void kernel_finish(struct engine *e)
 {
 	struct engine_kernel *k = e->own;
 	struct synwave_bpf *skel = k->skel;
-	int cpus = libbpf_num_possible_cpus();
-	struct sw_stats *each = calloc(cpus, sizeof(*each));
 	u32 zero = 0;
 
 	for (u32 at = 0; at < e->conf.sets; at++)
 		bpf_map__lookup_elem(skel->maps.tags, &at, sizeof(at), &e->tags[at], sizeof(e->tags[at]), 0);
-	if (each && !bpf_map__lookup_elem(skel->maps.stats, &zero, sizeof(zero), each, cpus * sizeof(*each), 0))
-		for (int cpu = 0; cpu < cpus; cpu++)
-			for (size_t i = 0; i < sizeof(*each) / sizeof(u64); i++)
-				((u64 *)&e->stats)[i] += ((u64 *)&each[cpu])[i];
-	free(each);
+	if (percpu_read(bpf_map__fd(skel->maps.stats), &zero, &e->stats, sizeof(e->stats)))
+		e->errors++;
 }
 
 static const struct engine_driver kernel = {kernel_frame, kernel_finish, kernel_close};

@@ -12,12 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine.h"
+#include "conf.h"
 #include "load.h"
 #include "netns.h"
-
-#define FLOWS     262144
-#define HALF_OPEN 65536
 
 static bool is_map(int fd)
 {
@@ -127,8 +124,8 @@ static int fill_meta(struct instance *in, const struct wish *w)
 	m->magic = SW_MAGIC;
 	m->layout = SW_LAYOUT;
 	m->conn_size = sizeof(struct sw_conn);
-	m->flows = w->flows ? w->flows : FLOWS;
-	m->half_open = w->half_open ? w->half_open : HALF_OPEN;
+	m->flows = w->flows ? w->flows : CONF_FLOWS;
+	m->half_open = w->half_open ? w->half_open : CONF_HALF_OPEN;
 	m->created_ns = now.tv_sec * SW_NS_PER_S + now.tv_nsec;
 	snprintf(m->version, sizeof(m->version), "%s", SYNWAVE_VERSION);
 	conf_sizes(&m->conf, m->flows, m->half_open);

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "percpu.h"
+
 int store_fail(struct store *s, int err, const char *format, ...)
 {
 	va_list args;
@@ -254,38 +256,15 @@ int store_walk(struct store *s, store_each_set *each, void *ctx)
 	return err;
 }
 
-/* Everything per CPU is made of u64 counters, modulo 2^64: one CPU's share means nothing, the sum does. */
-static void sum_cpus(void *sum, const void *shares, size_t size, int cpus)
-{
-	const u64 *from = shares;
-	u64 *to = sum;
-
-	memset(to, 0, size);
-	for (int cpu = 0; cpu < cpus; cpu++)
-		for (size_t i = 0; i < size / sizeof(u64); i++)
-			to[i] += *from++;
-}
 _Static_assert(sizeof(struct sw_stats) % sizeof(u64) == 0, "counters only");
 _Static_assert(sizeof(struct sw_service) % sizeof(u64) == 0, "counters only");
 
 int store_stats(struct store *s, struct sw_stats *sum)
 {
-	int cpus = libbpf_num_possible_cpus(), err;
 	u32 zero = 0;
-	void *shares;
+	int err = percpu_read(s->fd.stats, &zero, sum, sizeof(*sum));
 
-	if (cpus < 0)
-		return store_fail(s, cpus, "cannot count the CPUs: %s", strerror(-cpus));
-	shares = calloc(cpus, sizeof(*sum));
-	if (!shares)
-		return store_fail(s, -ENOMEM, "out of memory");
-	err = bpf_map_lookup_elem(s->fd.stats, &zero, shares);
-	if (err)
-		err = store_fail(s, err, "cannot read %s/stats: %s", s->dir, strerror(-err));
-	else
-		sum_cpus(sum, shares, sizeof(*sum), cpus);
-	free(shares);
-	return err;
+	return err ? store_fail(s, err, "cannot read %s/stats: %s", s->dir, strerror(-err)) : 0;
 }
 
 /* A whole small hash map in one call: a walk by next_key would begin again when somebody deletes under it. */
@@ -328,7 +307,7 @@ int store_services(struct store *s, store_each_service *each, void *ctx)
 	err = read_rows(s, "services", s->fd.services, SW_SERVICES, sizeof(*key), cpus * sizeof(sum), &r);
 	key = (void *)r.keys;
 	for (u32 i = 0; !err && i < r.count; i++) {
-		sum_cpus(&sum, r.values + i * cpus * sizeof(sum), sizeof(sum), cpus);
+		percpu_sum(&sum, r.values + i * cpus * sizeof(sum), sizeof(sum), cpus);
 		err = each(ctx, &key[i], &sum);
 	}
 	free_rows(&r);

@@ -31,6 +31,20 @@ SW_INLINE u32 sw_hist_index(u64 ns)
 	return 1 + (octave - SW_HIST_SHIFT) * 8 + (ns >> (octave - 3) & 7);
 }
 
+/* One sample; 0 is none. */
+SW_INLINE void sw_hist_add(struct sw_hist *h, u64 ns)
+{
+	if (!ns)
+		return;
+	u64 i = sw_hist_index(ns);
+	SW_OPAQUE(i);
+	if (i >= SW_HIST_BUCKETS)
+		return;
+	h->count++;
+	h->sum_ns += ns;
+	h->bucket[i]++;
+}
+
 /* First ns above bucket i (the last one has no bound: ~0). */
 SW_INLINE u64 sw_hist_upper(u32 i)
 {

@@ -9,6 +9,7 @@
 
 #include "../frames.h"
 #include "driver.skel.h"
+#include "conf.h"
 #include "engine.h"
 #include "synwave.skel.h"
 

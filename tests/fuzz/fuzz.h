@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf.h"
 #include "engine.h"
 
 #define HOLDS(x) \

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 
 #include "../frames.h"
+#include "conf.h"
 #include "engine.h"
+#include "percpu.h"
 #include "prog.h"
 #include "record.h"
 #include "synwave.skel.h"
@@ -49,17 +51,10 @@ int prog_run(int fd, const u8 *frame, u32 len)
 
 void prog_stats(struct synwave_bpf *skel, struct sw_stats *sum)
 {
-	int cpus = libbpf_num_possible_cpus();
-	struct sw_stats *each = calloc(cpus, sizeof(*each));
 	u32 zero = 0;
 
-	memset(sum, 0, sizeof(*sum));
-	if (!each || bpf_map__lookup_elem(skel->maps.stats, &zero, sizeof(zero), each, cpus * sizeof(*each), 0))
+	if (percpu_read(bpf_map__fd(skel->maps.stats), &zero, sum, sizeof(*sum)))
 		abort();
-	for (int cpu = 0; cpu < cpus; cpu++)
-		for (size_t i = 0; i < sizeof(*sum) / sizeof(u64); i++)
-			((u64 *)sum)[i] += ((u64 *)&each[cpu])[i];
-	free(each);
 }
 
 void prog_set(struct synwave_bpf *skel, u32 at, struct sw_set *set)

@@ -4,6 +4,7 @@
 #ifndef SYNWAVE_TEST_MODEL_H
 #define SYNWAVE_TEST_MODEL_H
 
+#include "conf.h"
 #include "engine.h"
 
 enum { PAIRS = 3, LIVES = 5, PASTS = 64, QUEUE = 512 };

@@ -2,6 +2,7 @@
 /* The table: quotas, victims, expiry, and the two laws under pressure. */
 #include <stdlib.h>
 
+#include "conf.h"
 #include "engine.h"
 #include "synwave/hist.h"
 #include "tap.h"

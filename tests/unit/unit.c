@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "../frames.h"
+#include "conf.h"
 #include "engine.h"
 #include "record.h"
 #include "tap.h"

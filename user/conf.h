@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What an instance or a replay is made with when nobody says otherwise. */
+#ifndef SYNWAVE_CONF_H
+#define SYNWAVE_CONF_H
+
+#include "synwave/table.h"
+
+#define CONF_FLOWS     262144 /* --flows */
+#define CONF_HALF_OPEN 65536 /* --half-open */
+
+/* Rows of sw_conf from what the user asks for (entries). */
+void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open);
+/* Default timeouts, and a fresh random hash key. 0 or -errno. */
+int conf_defaults(struct sw_conf *conf);
+
+#endif

@@ -9,7 +9,7 @@
 const char *const sw_state_name[SW_STATE_COUNT] = {SW_STATES(NAME_)};
 
 static const char *const role_name[] = {"client", "server"};
-static const char *const origin_name[] = {"syn", "syn-ack", "midstream"};
+static const char *const origin_name[] = {"syn", "syn-ack", "midstream", "cookie"};
 
 static bool silent(const struct sw_conn *c, int role)
 {

@@ -44,6 +44,8 @@ struct snapshot {
 
 	struct snapshot_iface *iface;
 	u32 ifaces;
+
+	struct sw_guard_rules guard; /* in force */
 };
 
 extern const char *const snapshot_table_name[TABLE_COUNT];

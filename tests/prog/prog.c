@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../frames.h"
+#include "../guards.h"
 #include "conf.h"
 #include "engine.h"
 #include "percpu.h"
@@ -177,6 +178,18 @@ void count_test(bool ok, const char *what)
 		printf("ok - %s\n", what);
 }
 
+static int open_kernel(struct engine *e)
+{
+	char why[256];
+
+	return engine_open_kernel(e, 64, 64, why, sizeof(why));
+}
+
+static void count_quietly(bool ok, const char *what)
+{
+	TEST(ok, "%s", what);
+}
+
 int main(void)
 {
 	libbpf_set_print(quiet);
@@ -191,5 +204,6 @@ int main(void)
 	synwave_bpf__destroy(skel);
 	test_two_cpus();
 	test_random_frames();
+	play_guard_cases(open_kernel, count_quietly);
 	return tap_end("prog");
 }

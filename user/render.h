@@ -52,7 +52,6 @@ struct scrape;
 void render_prom(FILE *out, const struct scrape *s, bool openmetrics);
 void render_metrics_manual(FILE *out);
 void render_page(FILE *out, const struct scrape *s);
-extern const char render_style[]; /* the page's style sheet */
 
 /* Pieces of text. The buffer comes back, for use as an argument. */
 #define TEXT_SIZE 64

@@ -93,7 +93,7 @@ def browser_draws_charts(w, b):
 
     def drawn():
         fetch(8000, 3)
-        # of some 500 for a minute: points 3 seconds apart. All who are in TIME_WAIT are this host: one line on the other
+        # of some 500 for a minute: points 3 seconds apart. All in TIME_WAIT are this host: one line on the other
         return all(width(b, title, f"--line-{1 + (title == TITLES[1])}") >= 25 for title in TITLES)
 
     lib.until(drawn, lambda: f"charts: {[(t, stretches(b, t)) for t in TITLES]}")
@@ -209,7 +209,7 @@ def browser_waits_and_recovers(w, b):
     lib.until(lambda: fetch(8000, 5) or width(b, TITLES[3]) > gap + 15, "the line to go on")
     check(len(stretches(b, TITLES[3])) > 1, f"no gap: {stretches(b, TITLES[3])}")
     completed = w.sw.stats()["handshakes"]["completed"]
-    b.until(f"document.querySelector('[data-k=\"handshakes.completed\"]').textContent === '{completed:,}'", "new counts")
+    lib.until(lambda: cell(b, "handshakes.completed") == f"{completed:,}", "new counts")
     seen = b.js("seen")
     check(len(seen) > 20 and not [t for t in seen if t.startswith("-") and t != "-"], f"rates below zero: {seen}")
     b.events = [e for e in b.events if e[0] != "Log.entryAdded" or "503" not in e[1]["entry"]["text"]]

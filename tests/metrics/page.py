@@ -102,6 +102,18 @@ def page_without_a_script(w):
 
 
 @test
+def page_with_an_interface_of_an_odd_name(w):
+    odd = "<i>&\"'\xe9"
+    lib.veth("srv", odd, "02:00:00:00:00:05", "cli", "odd", "02:00:00:00:00:06")
+    w.sw.attach(odd, mode="tc")
+    page = until(lambda: len(read(w).tables["Interfaces"]) == 2 and read(w), "the interface on the page")
+    rows = page.tables["Interfaces"]
+    check([odd.replace("\xe9", "\\xc3\\xa9"), lib.TC, lib.TC] in rows, f"{rows}")
+    w.sw.detach(odd)
+    lib.ip("srv", "link", "del", odd)
+
+
+@test
 def policy(w):
     for path in ("/", "/page.js", "/stats.json", "/nothing"):
         _, headers, _ = w.server.ask(path)
@@ -159,7 +171,7 @@ def stats_json(w):
     served = json.loads(text)
     equal(list(served), list(w.sw.stats()), "members")
 
-    until(lambda: same(json.loads(w.server.ask("/stats.json")[2]), w.sw.stats()), "/stats.json to be what stats --json says")
+    until(lambda: same(json.loads(w.server.ask("/stats.json")[2]), w.sw.stats()), "/stats.json to be stats --json")
     check(text.count("\n") == 1, "one line")
 
 

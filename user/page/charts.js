@@ -196,10 +196,12 @@ export class Charts {
 	constructor(main) {
 		this.lines = LINES.map(spec => new LineChart(spec, at => this.hover(at)));
 		this.histograms = LATENCIES.map(spec => new Histogram(spec));
-		this.all = [...this.lines, ...this.histograms];
+		const apart = this.lines.filter(c => c.spec.when), always = this.lines.filter(c => !c.spec.when);
+		this.all = [...always, ...this.histograms, ...apart];
 		this.pointed = null; // time that the pointer is at
 		this.title = el('h2', {id: 'charts-title'}, TITLE);
-		const section = el('section', {id: 'charts'}, this.title, el('div', {className: 'charts'}, ...this.all.map(c => c.figure)));
+		const section = el('section', {id: 'charts'}, this.title,
+			el('div', {className: 'charts'}, ...this.all.map(c => c.figure)));
 		section.setAttribute('aria-labelledby', 'charts-title');
 		main.prepend(section);
 		matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {

@@ -51,7 +51,7 @@ export function duration(ns) {
 
 export const timeOf = date => date.toISOString().slice(11, 19) + ' UTC';
 
-// --- histograms: {count, buckets: [[first ns above, samples]...]}, as in `stats --json` -------------------------------
+// --- histograms: {count, buckets: [[first ns above, samples]...]}, as in `stats --json` ------------------------------
 
 const LOWEST = 1024; // ns: what is faster lies in one bucket, include/synwave/hist.h
 const HIGHEST = 2 ** 36; // what is slower, too; its bound is null

@@ -31,6 +31,22 @@ $(B)/user/%.o: user/%.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# The exporter's page: what is ours, and Debian's dygraphs with its licence in front
+PAGE      := page.css page.js charts.js lib.js dygraph.js icon.svg
+DYGRAPHS  := /usr/share/javascript/dygraphs/dygraph.min.js
+$(B)/user/assets.o: ALL_CFLAGS += -Wa,-I$(B)/page
+$(B)/user/assets.o: $(PAGE:%=$(B)/page/%.gz)
+$(B)/page/%.gz: user/page/%
+	@mkdir -p $(@D)
+	gzip -9n < $< > $@
+$(B)/page/dygraph.js: LICENSES/MIT.txt $(DYGRAPHS)
+	@mkdir -p $(@D)
+	{ echo '/*'; cat LICENSES/MIT.txt; echo '*/'; cat $(DYGRAPHS); } > $@
+$(B)/page/dygraph.js.gz: $(B)/page/dygraph.js
+	gzip -9n < $< > $@
+$(DYGRAPHS):
+	@echo "$@ is missing - run: sudo make deps" >&2; exit 1
+
 # Debian's libmicrohttpd can do TLS, and GnuTLS is no static library. The exporter never asks for TLS: what its start
 # calls succeeds, what only TLS would call ends the program.
 MHD = $(shell $(CC) -print-file-name=libmicrohttpd.a)

@@ -7,7 +7,7 @@ export SYNWAVE=${SYNWAVE:-$here/../build/synwave}
 [ "$(id -u)" = 0 ] || { echo "metrics: needs root (namespaces and BPF)" >&2; exit 1; }
 [ -x "$SYNWAVE" ] || { echo "metrics: no $SYNWAVE: run make first" >&2; exit 1; }
 
-setpriv --pdeathsig KILL timeout --kill-after=5 300 \
+setpriv --pdeathsig KILL timeout --kill-after=5 540 \
 	unshare --mount --net --pid --fork --kill-child=KILL --mount-proc \
 	/usr/bin/python3 -B "$here/metrics/run.py" &
 trap 'kill -KILL $! 2> /dev/null; wait; exit 130' INT TERM HUP

@@ -151,7 +151,7 @@ static int run(int argc, char **argv, const struct global *g)
 		{"services", required_argument, NULL, 's'},
 		{},
 	};
-	struct options o = {.services = 100};
+	struct options o = {.services = SNAPSHOT_SERVICES};
 	unsigned long long n;
 	int opt;
 

@@ -65,6 +65,9 @@ struct verdict_word {
 };
 extern const struct verdict_word verdict_word[SW_VERDICT_COUNT];
 extern const char *const act_name[SW_ACT_COUNT];
+u64 guard_act_sum(const struct sw_stats *c, u32 act); /* of all reasons */
+/* Of all verdicts with the reason of row `i`; false: an earlier row has the same reason. */
+bool guard_reason_sum(const struct sw_stats *c, u32 i, u64 *n);
 /* The guard's counters: `guard` of stats --json. */
 void render_guard_counts(struct json *j, u32 mode, const struct sw_stats *count);
 
@@ -74,7 +77,6 @@ struct scrape;
 void render_prom(FILE *out, const struct scrape *s, bool openmetrics);
 void render_metrics_manual(FILE *out);
 void render_page(FILE *out, const struct scrape *s);
-extern const char render_style[]; /* the page's style sheet */
 
 /* Pieces of text. The buffer comes back, for use as an argument. */
 #define TEXT_SIZE 64

@@ -9,9 +9,10 @@ const struct verdict_word verdict_word[SW_VERDICT_COUNT] = {SW_VERDICTS(VERDICT_
 /* JSON keys of the five verdicts, in the order of enum sw_act. */
 const char *const act_name[SW_ACT_COUNT] = {"passed", "dropped", "challenged", "would_drop", "would_challenge"};
 
-static u64 sum(const struct sw_stats *c, u32 act)
+u64 guard_act_sum(const struct sw_stats *c, u32 act)
 {
-	static const char *const verdict[SW_ACT_COUNT] = {"pass", "drop", "challenge", "would_drop", "would_challenge"};
+	static const char *const verdict[SW_ACT_COUNT] = {"pass", "drop", "challenge", "would_drop",
+							  "would_challenge"};
 	u64 n = 0;
 
 	for (u32 i = 0; i < SW_VERDICT_COUNT; i++)
@@ -20,37 +21,35 @@ static u64 sum(const struct sw_stats *c, u32 act)
 	return n;
 }
 
-/* The same reason stands under several verdicts: {"drop": {"source": 12, ...}, ...} would hide nothing, but the contract
- * has one level: by_reason adds them up. */
-static void json_reasons(struct json *j, const struct sw_stats *c)
+bool guard_reason_sum(const struct sw_stats *c, u32 i, u64 *n)
 {
-	json_key(j, "by_reason");
-	json_obj(j);
-	for (u32 i = 0; i < SW_VERDICT_COUNT; i++) {
-		u64 n = 0;
-		u32 first = i;
-
-		for (u32 k = 0; k < SW_VERDICT_COUNT; k++) {
-			if (strcmp(verdict_word[i].reason, verdict_word[k].reason))
-				continue;
-			first = k < first ? k : first;
-			n += c->verdict[k];
-		}
-		if (first == i)
-			json_kn(j, verdict_word[i].reason, n);
+	*n = 0;
+	for (u32 k = 0; k < SW_VERDICT_COUNT; k++) {
+		if (strcmp(verdict_word[i].reason, verdict_word[k].reason))
+			continue;
+		if (k < i)
+			return false;
+		*n += c->verdict[k];
 	}
-	json_end_obj(j);
+	return true;
 }
 
 void render_guard_counts(struct json *j, u32 mode, const struct sw_stats *c)
 {
 	json_ks(j, "mode", guard_mode_name[mode < SW_GUARD_MODES ? mode : SW_GUARD_OFF]);
 	for (u32 act = 0; act < SW_ACT_COUNT; act++)
-		json_kn(j, act_name[act], sum(c, act));
+		json_kn(j, act_name[act], guard_act_sum(c, act));
 	json_kn(j, "cookies_sent", c->cookie[SW_COOKIE_SENT]);
 	json_kn(j, "cookies_valid", c->cookie[SW_COOKIE_VALID]);
 	json_kn(j, "cookies_invalid", c->cookie[SW_COOKIE_INVALID]);
-	json_reasons(j, c);
+	json_key(j, "by_reason");
+	json_obj(j);
+	for (u32 i = 0; i < SW_VERDICT_COUNT; i++) {
+		u64 n;
+		if (guard_reason_sum(c, i, &n))
+			json_kn(j, verdict_word[i].reason, n);
+	}
+	json_end_obj(j);
 }
 
 static void json_limit(struct json *j, const struct sw_limit *l, bool service)

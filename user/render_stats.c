@@ -189,6 +189,8 @@ void render_stats_json(struct json *j, const struct snapshot *m, u32 services)
 	json_end_obj(j);
 	json_kn(j, "services_full", m->count.services_full);
 	json_kn(j, "at_ns", m->at_ns);
+	json_kn(j, "monotonic_ns", m->now_ns);
+	json_kn(j, "created_ns", m->created_ns);
 	json_end_obj(j);
 	json_line(j);
 }

@@ -7,7 +7,7 @@ import sys
 from tools import TESTS, World
 import lib
 from lib import Fail, Skip, check
-import values, clients, life  # noqa: E401, F401 (the order in which they run)
+import values, clients, page, browser, life  # noqa: E401, F401 (the order in which they run)
 
 
 def prepare():

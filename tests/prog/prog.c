@@ -185,7 +185,7 @@ static int open_kernel(struct engine *e)
 	return engine_open_kernel(e, 64, 64, why, sizeof(why));
 }
 
-static void count_quietly(bool ok, const char *what)
+void count_quietly(bool ok, const char *what)
 {
 	TEST(ok, "%s", what);
 }
@@ -205,5 +205,6 @@ int main(void)
 	test_two_cpus();
 	test_random_frames();
 	play_guard_cases(open_kernel, count_quietly);
+	test_cookies();
 	return tap_end("prog");
 }

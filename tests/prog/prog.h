@@ -12,6 +12,8 @@ void prog_set(struct synwave_bpf *skel, u32 at, struct sw_set *set);
 
 /* They add to the counts of tap.h through these. */
 void count_test(bool ok, const char *what);
+void count_quietly(bool ok, const char *what); /* says only what failed */
+void test_cookies(void);
 void test_two_cpus(void);
 void test_random_frames(void);
 

@@ -132,7 +132,7 @@ static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, b
 		TEST(!!st.event[i] == !!(x->events >> i & 1), "%s, %s: event %d: %llu", x->name, hook, i, st.event[i]);
 }
 
-static void wipe(struct synwave_bpf *skel)
+void prog_wipe(struct synwave_bpf *skel)
 {
 	int cpus = libbpf_num_possible_cpus();
 	void *zero = calloc(cpus, sizeof(struct sw_stats) + sizeof(struct sw_set));
@@ -160,7 +160,7 @@ static void test_exchanges(struct synwave_bpf *skel)
 
 	for (int i = 0; i < exchange_count; i++)
 		for (size_t h = 0; h < SW_ARRAY_SIZE(hooks) && !exchanges[i].clock; h++) {
-			wipe(skel);
+			prog_wipe(skel);
 			for (const struct segment *s = exchanges[i].segment; s->from != END_OF_LIST; s++) {
 				struct frame f = {0};
 				build_segment(&f, s, hooks[h].v6, hooks[h].tags);

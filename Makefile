@@ -114,15 +114,17 @@ $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c u
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
 
-$(B)/driver.skel.h: tests/bench/driver.bpf.c vmlinux/vmlinux.h
+$(B)/driver.skel.h: tests/bench/driver.bpf.c $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/driver.bpf.o $<
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/driver.raw.o $<
+	$(BPFTOOL) gen object $(B)/driver.bpf.o $(B)/driver.raw.o
 	$(BPFTOOL) gen skeleton $(B)/driver.bpf.o name driver_bpf > $@
 
-$(B)/test/bench: tests/bench/bench.c tests/frames.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
+$(B)/test/bench: tests/bench/bench.c tests/bench/machine.c tests/frames.c tests/guards.c user/ruleset_file.c \
+		user/guard_store.c user/store.c user/percpu.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
-		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic
 
 # libFuzzer, and the same targets with a plain main that feeds them the corpus
 FUZZ_SECONDS ?= 60

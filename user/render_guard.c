@@ -11,8 +11,7 @@ const char *const act_name[SW_ACT_COUNT] = {"passed", "dropped", "challenged", "
 
 u64 guard_act_sum(const struct sw_stats *c, u32 act)
 {
-	static const char *const verdict[SW_ACT_COUNT] = {"pass", "drop", "challenge", "would_drop",
-							  "would_challenge"};
+	static const char *const verdict[SW_ACT_COUNT] = {"pass", "drop", "challenge", "would_drop", "would_challenge"};
 	u64 n = 0;
 
 	for (u32 i = 0; i < SW_VERDICT_COUNT; i++)

@@ -19,6 +19,36 @@ static __always_inline long store(void *ctx, bool xdp, u32 at, void *from, u32 s
 	return xdp ? bpf_xdp_store_bytes(ctx, at, from, size) : bpf_skb_store_bytes(ctx, at, from, size, 0);
 }
 
+/* How much to copy, in a form in which any verifier sees that it is 1 to 64. */
+static __always_inline u32 options_bytes(const struct scratch *w)
+{
+	u64 less = w->packet.options_size - 1;
+
+	SW_OPAQUE(less);
+	return (less & 63) + 1;
+}
+
+/* Options of a SYN or SYN-ACK: not before somebody wants them, a SYN that is dropped has no use for its own. */
+static __always_inline int parse_options(void *ctx, bool xdp)
+{
+	struct scratch *w = workplace();
+
+	if (w && w->packet.options_size && !w->packet.options_done &&
+	    !load(ctx, xdp, w->packet.options_at, w->options, options_bytes(w)))
+		sw_parse_options(w->options, &w->packet);
+	return 0;
+}
+
+__attribute__((noinline)) int xdp_options(struct xdp_md *ctx)
+{
+	return parse_options(ctx, true);
+}
+
+__attribute__((noinline)) int skb_options(struct __sk_buff *skb)
+{
+	return parse_options(skb, false);
+}
+
 /* The headers of the segment in the scratch, into w->reply; tcp_size: how much of the TCP header. */
 static __always_inline bool load_headers(void *ctx, bool xdp, struct scratch *w, u32 tcp_size)
 {
@@ -78,6 +108,10 @@ static __always_inline u32 challenge(void *ctx, bool xdp, u32 frame)
 
 	if (!w || !r || !have_cookies)
 		return SW_V_DROP_NO_COOKIE;
+	if (xdp)
+		xdp_options(ctx);
+	else
+		skb_options(ctx);
 	if (!load_headers(ctx, xdp, w, 20 + w->packet.options_size) || bpf_check_mtu(ctx, 0, &mtu, 0, 0) < 0)
 		return SW_V_PASS_ERROR;
 	u32 head = w->packet.v6 ? 60 : 40;

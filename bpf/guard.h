@@ -95,8 +95,8 @@ static __always_inline void guard_proved(const struct sw_packet *p, u64 now)
 static __always_inline u32 guard_act(const struct sw_packet *p, struct sw_stats *st, const struct sw_guard_rules *r,
 				     u32 verdict)
 {
-	struct sw_service_key key = {};
-	struct sw_service *v;
+	u32 zero = 0;
+	struct sw_acts *acts = bpf_map_lookup_elem(&guard_acts, &zero);
 
 	if (r->mode != SW_GUARD_ENFORCE)
 		verdict = sw_would(verdict);
@@ -109,13 +109,9 @@ static __always_inline u32 guard_act(const struct sw_packet *p, struct sw_stats 
 	SW_OPAQUE(act);
 	if (act >= SW_ACT_COUNT)
 		return SW_ACT_PASS;
-	__builtin_memcpy(key.addr, p->from ? p->key.addr[0] : p->key.addr[1], sizeof(key.addr));
-	key.port = p->from ? p->key.port[0] : p->key.port[1];
-	v = bpf_map_lookup_elem(&services, &key);
-	if (v)
-		v->guard[act]++;
-	else
-		st->other.guard[act]++;
+	const u32 *to = p->from ? p->key.addr[0] : p->key.addr[1];
+	if (!acts || !sw_act_add(acts, &conf, to, p->from ? p->key.port[0] : p->key.port[1], act))
+		st->other_act[act]++;
 	return act;
 }
 

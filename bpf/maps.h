@@ -108,6 +108,13 @@ struct {
 	__type(value, struct sw_top);
 } guard_top SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sw_acts);
+} guard_acts SEC(".maps");
+
 /* What a packet is worked out in. A map, because the verifier forgets what it knows of a map's values: all ways
  * through the parser meet again here, instead of each being followed through the tracker. */
 struct reply {

@@ -75,15 +75,6 @@ static __always_inline struct sw_stats *account(enum sw_reason why, struct scrat
 	return NULL;
 }
 
-/* How much to copy, in a form in which any verifier sees that it is 1 to 64. */
-static __always_inline u32 options_bytes(const struct scratch *w)
-{
-	u64 less = w->packet.options_size - 1;
-
-	SW_OPAQUE(less);
-	return (less & 63) + 1;
-}
-
 /* The end of the fast way: true if the segment in the scratch is for the guard and the tracker. */
 static __always_inline bool look(enum sw_reason why, struct scratch *w)
 {
@@ -110,9 +101,6 @@ __attribute__((noinline)) int xdp_look(struct xdp_md *ctx)
 	if (!w)
 		return false;
 	why = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
-	if (why == SW_OK && w->packet.options_size &&
-	    !bpf_xdp_load_bytes(ctx, w->packet.options_at, w->options, options_bytes(w)))
-		sw_parse_options(w->options, &w->packet);
 	return look(why, w);
 }
 
@@ -122,8 +110,10 @@ int synwave_xdp(struct xdp_md *ctx)
 	if (!xdp_look(ctx))
 		return XDP_PASS;
 	u32 act = xdp_guard(ctx);
-	if (act == SW_ACT_PASS)
+	if (act == SW_ACT_PASS) {
+		xdp_options(ctx);
 		track();
+	}
 	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;
 }
 
@@ -146,9 +136,6 @@ __attribute__((noinline)) int skb_look(struct __sk_buff *skb, u32 out, u32 l3)
 		bpf_skb_pull_data(skb, skb->len < PULL ? skb->len : PULL);
 		why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, &s, &w->packet);
 	}
-	if (why == SW_OK && w->packet.options_size &&
-	    !bpf_skb_load_bytes(skb, w->packet.options_at, w->options, options_bytes(w)))
-		sw_parse_options(w->options, &w->packet);
 	return look(why, w);
 }
 
@@ -157,8 +144,10 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 	if (!skb_look(skb, false, l3))
 		return TC_ACT_UNSPEC; /* the next program, or go on */
 	u32 act = skb_guard(skb);
-	if (act == SW_ACT_PASS)
+	if (act == SW_ACT_PASS) {
+		skb_options(skb);
 		track();
+	}
 	return act == SW_ACT_DROP        ? TC_ACT_SHOT
 	       : act == SW_ACT_CHALLENGE ? bpf_redirect(skb->ifindex, 0)
 					 : TC_ACT_UNSPEC;
@@ -166,10 +155,12 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 
 static __always_inline int egress(struct __sk_buff *skb, bool l3)
 {
-	if (skb->mark == COOKIE_MARK) /* the ingress program's answer: a challenge is no half-open connection */
+	if (skb->mark == COOKIE_MARK) { /* the ingress program's answer: a challenge is no half-open connection */
 		skb->mark = 0;
-	else if (skb_look(skb, true, l3))
+	} else if (skb_look(skb, true, l3)) {
+		skb_options(skb);
 		track();
+	}
 	return TC_ACT_UNSPEC;
 }
 

@@ -115,7 +115,7 @@ static void json_service_counts(struct json *j, const struct snapshot_service *v
 	json_kn(j, "completed", v->count.completed);
 	json_kn(j, "half_open", v->half_open);
 	json_kn(j, "refused", v->count.refused);
-	json_counts(j, "guard", act_name, v->count.guard, 0, SW_ACT_COUNT);
+	json_counts(j, "guard", act_name, v->act, 0, SW_ACT_COUNT);
 }
 
 static void json_services(struct json *j, const struct snapshot *m, u32 most)

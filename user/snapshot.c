@@ -63,13 +63,41 @@ void snapshot_sort_keys(struct snapshot *m)
 	qsort(m->service, m->services, sizeof(*m->service), by_key);
 }
 
+static struct snapshot_service *find_service(const struct snapshot *m, const u32 addr[4], u16 port)
+{
+	struct snapshot_service want = {.key.port = port};
+
+	memcpy(want.key.addr, addr, sizeof(want.key.addr));
+	return bsearch(&want, m->service, m->services, sizeof(want), by_key);
+}
+
+static void add_acts(struct snapshot *m, const struct sw_acts *acts)
+{
+	for (u32 i = 0; i < SW_ACT_SETS * SW_ACT_WAYS; i++) {
+		const struct sw_act_entry *e = &acts->entry[i / SW_ACT_WAYS][i % SW_ACT_WAYS];
+		struct snapshot_service *v = e->port ? find_service(m, e->addr, e->port) : NULL;
+
+		for (u32 act = 0; act < SW_ACT_COUNT; act++)
+			(v ? v->act : m->act_other)[act] += e->act[act];
+	}
+}
+
+static int take_acts(struct snapshot *m, struct store *s)
+{
+	struct sw_acts *all;
+	int cpus = store_acts(s, &all);
+
+	for (int cpu = 0; cpu < cpus; cpu++)
+		add_acts(m, &all[cpu]);
+	free(all);
+	return cpus < 0 ? cpus : 0;
+}
+
 static void count_half_open(struct snapshot *m, const struct sw_conn *c)
 {
 	u32 side = c->flags & SW_C_CLIENT_HI ? 0 : 1;
-	struct snapshot_service want = {.key.port = c->key.port[side]}, *found;
+	struct snapshot_service *found = find_service(m, c->key.addr[side], c->key.port[side]);
 
-	memcpy(want.key.addr, c->key.addr[side], sizeof(want.key.addr));
-	found = bsearch(&want, m->service, m->services, sizeof(want), by_key);
 	if (found)
 		found->half_open++;
 	else
@@ -156,6 +184,8 @@ void snapshot_finish(struct snapshot *m, const struct sw_conf *conf)
 	/* a SYN may be taken off `other` on one CPU before its count on another was read */
 	if ((s64)m->count.other.syn < 0)
 		m->count.other.syn = 0;
+	for (u32 act = 0; act < SW_ACT_COUNT; act++)
+		m->act_other[act] += m->count.other_act[act];
 	finish_hist(&m->count.syn_synack);
 	finish_hist(&m->count.synack_ack);
 	finish_tables(m, conf);
@@ -183,6 +213,9 @@ int snapshot_take(struct snapshot *m, struct store *s)
 	if (err)
 		return err;
 	snapshot_sort_keys(m);
+	err = take_acts(m, s);
+	if (err)
+		return err;
 	m->now_ns = store_now();
 	m->at_ns = m->now_ns + s->epoch_ns;
 	err = store_walk(s, snapshot_add_set, m);
@@ -206,6 +239,8 @@ struct snapshot_service snapshot_rest(const struct snapshot *m, u32 from)
 {
 	struct snapshot_service rest = {.count = m->count.other, .half_open = m->half_open_other};
 
+	memcpy(rest.act, m->act_other, sizeof(rest.act));
+
 	for (u32 i = from; i < m->services; i++) {
 		const struct snapshot_service *v = &m->service[i];
 
@@ -215,7 +250,7 @@ struct snapshot_service snapshot_rest(const struct snapshot *m, u32 from)
 		rest.count.refused += v->count.refused;
 		rest.half_open += v->half_open;
 		for (u32 act = 0; act < SW_ACT_COUNT; act++)
-			rest.count.guard[act] += v->count.guard[act];
+			rest.act[act] += v->act[act];
 	}
 	return rest;
 }

@@ -18,6 +18,7 @@ struct snapshot_service {
 	struct sw_service_key key;
 	struct sw_service count;
 	u64 half_open;
+	u64 act[SW_ACT_COUNT]; /* the guard's */
 };
 
 struct snapshot_iface {
@@ -40,6 +41,7 @@ struct snapshot {
 
 	struct snapshot_service *service; /* busiest first */
 	u32 services;
+	u64 act_other[SW_ACT_COUNT];
 	u64 half_open_other; /* of servers without a place of their own */
 
 	struct snapshot_iface *iface;

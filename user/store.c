@@ -150,6 +150,7 @@ static int check_shapes(struct store *s)
 		{"guard_cells", FD_(guard_cells), sizeof(u64), SW_GUARD_ALL_CELLS},
 		{"guard_verified", FD_(guard_verified), sizeof(struct sw_verified), SW_VERIFIED_SETS},
 		{"guard_top", FD_(guard_top), sizeof(struct sw_top), 1},
+		{"guard_acts", FD_(guard_acts), sizeof(struct sw_acts), 1},
 	};
 	int err = 0;
 
@@ -291,6 +292,18 @@ int store_stats(struct store *s, struct sw_stats *sum)
 	int err = percpu_read(s->fd.stats, &zero, sum, sizeof(*sum));
 
 	return err ? store_fail(s, err, "cannot read %s/stats: %s", s->dir, strerror(-err)) : 0;
+}
+
+int store_acts(struct store *s, struct sw_acts **all)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+	u32 zero = 0;
+
+	*all = cpus < 0 ? NULL : calloc(cpus, sizeof(**all));
+	if (!*all)
+		return store_fail(s, -ENOMEM, "out of memory");
+	err = bpf_map_lookup_elem(s->fd.guard_acts, &zero, *all);
+	return err ? store_fail(s, err, "cannot read %s/guard_acts: %s", s->dir, strerror(-err)) : cpus;
 }
 
 /* A whole small hash map in one call: a walk by next_key would begin again when somebody deletes under it. */

@@ -22,7 +22,8 @@
 	X(guard_limits, "guard_limits") \
 	X(guard_cells, "guard_cells") \
 	X(guard_verified, "guard_verified") \
-	X(guard_top, "guard_top")
+	X(guard_top, "guard_top") \
+	X(guard_acts, "guard_acts")
 
 struct store {
 	char dir[256];
@@ -55,6 +56,8 @@ int store_guard(struct store *s, struct sw_guard_rules *rules, u64 *gen);
 
 /* Sums over all CPUs. */
 int store_stats(struct store *s, struct sw_stats *sum);
+/* The guard's acts by service, one table a CPU, to be freed: how many, or -errno. */
+int store_acts(struct store *s, struct sw_acts **all);
 typedef int store_each_service(void *ctx, const struct sw_service_key *key, const struct sw_service *sum);
 int store_services(struct store *s, store_each_service *each, void *ctx);
 typedef int store_each_iface(void *ctx, const struct sw_iface_key *key, const struct sw_iface *iface);

@@ -117,7 +117,7 @@ struct sw_set {
 _Static_assert(sizeof(struct sw_set) == 144 + 8 * SW_BOOK_COUNT + SW_WAYS * sizeof(struct sw_conn), "sw_set");
 
 /* What a data segment touches: a cache line a set. tag: 0 = free, else a fingerprint of 14 bits and for whose segments
- * the connection waits. active: ways touched since their deadline was set. */
+ * the connection waits. active: ways touched since their deadline was set, a bit each (SW_SEAT). */
 #define SW_TAG     0x3fff
 #define SW_WAIT_LO 0x4000 /* for those of endpoint 0 of the key ... */
 #define SW_WAIT_HI 0x8000 /* ... of endpoint 1 */
@@ -183,7 +183,6 @@ struct sw_service {
 	u64 synack;
 	u64 completed;
 	u64 refused;
-	u64 guard[SW_ACT_COUNT]; /* its SYNs, by what the guard did */
 };
 #define SW_SERVICES 1024
 
@@ -196,6 +195,7 @@ struct sw_stats {
 	struct sw_hist syn_synack;
 	struct sw_hist synack_ack;
 	struct sw_service other; /* services without a place of their own */
+	u64 other_act[SW_ACT_COUNT]; /* of services without a place in sw_acts */
 	u64 services_full;
 };
 
@@ -324,6 +324,18 @@ struct sw_top {
 	struct sw_top_entry entry[SW_TOP_SETS][SW_TOP_WAYS];
 };
 #define SW_TOP_DENIED 255
+
+/* What the guard did with the SYNs of a service; one table a CPU, places go to who comes first. */
+#define SW_ACT_SETS 64
+#define SW_ACT_WAYS 4
+struct sw_acts {
+	struct sw_act_entry {
+		u32 addr[4];
+		u32 port; /* 0: free */
+		u32 pad;
+		u64 act[SW_ACT_COUNT];
+	} entry[SW_ACT_SETS][SW_ACT_WAYS];
+};
 
 /* Between `replay` and the program, in its .bss; not pinned. */
 struct sw_replay {

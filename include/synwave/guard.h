@@ -264,6 +264,29 @@ SW_INLINE void sw_guard_judge(void *shell, const volatile struct sw_conf *conf, 
 		sw_guard_source(shell, conf, r, from, p->v6, now, true, j);
 }
 
+/* Counts what was done with a SYN to a service. False: there is no place for it. */
+SW_INLINE bool sw_act_add(struct sw_acts *acts, const volatile struct sw_conf *conf, const u32 addr[4], u16 port,
+			  u32 act)
+{
+	struct sw_act_entry *set = acts->entry[sw_guard_hash(conf, addr, 512 + port) & (SW_ACT_SETS - 1)];
+
+	SW_UNROLL
+	for (u32 i = 0; i < SW_ACT_WAYS; i++) {
+		struct sw_act_entry *e = &set[i];
+
+		if (!e->port) {
+			e->port = port;
+			__builtin_memcpy(e->addr, addr, sizeof(e->addr));
+		} else if (e->port != port || e->addr[3] != addr[3] || e->addr[2] != addr[2] || e->addr[1] != addr[1] ||
+			   e->addr[0] != addr[0]) {
+			continue;
+		}
+		e->act[act]++;
+		return true;
+	}
+	return false;
+}
+
 /* Counts a source that was limited. `hash`: of `addr`, as masked. An entry that saw nothing for a minute gives way. */
 SW_INLINE void sw_top_add(struct sw_top *top, const u32 addr[4], u32 prefix, u32 v6, u64 hash, u64 now)
 {

@@ -62,29 +62,35 @@ SW_INLINE u32 sw_bits(u32 m)
 
 #define SW_LANES 0x0001000100010001ULL
 
-/* Bit 14, 30, 46, 62 -> bit 0..3. */
-SW_INLINE u32 sw_gather(u64 m)
+/* A way's bit in what sw_match finds, and in sw_tags.active: 4 lanes of 8 words are gathered by shifts alone. */
+#define SW_SEAT(way)    (((way)&3) * 8 + ((way) >> 2))
+#define SW_WAY_OF(seat) (((seat)&7) * 4 + ((seat) >> 3))
+#define SW_SEATS        (~(1u << SW_SEAT(30) | 1u << SW_SEAT(31))) /* there `active` itself lies */
+
+/* Bits 0..7 of each lane -> 32 bits. */
+SW_INLINE u32 sw_pack(u64 m)
 {
-	return (((m >> 14) * 0x0001000200040008ULL) >> 48) & 15;
+	m = (m | m >> 8) & 0x0000ffff0000ffffULL;
+	return m | m >> 16;
 }
 
-/* Ways whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment of
+/* Seats whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment of
  * endpoint `from`. */
 SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
 {
 	const u64 *word = (const u64 *)t;
 	u64 rep = tag * SW_LANES, low = SW_TAG * SW_LANES, flag = (SW_TAG + 1) * SW_LANES;
-	u32 any = 0, wait = 0;
+	u64 any = 0, wait = 0;
 
 	SW_UNROLL
 	for (int i = 0; i < 8; i++) {
 		u64 w = word[i];
 		u64 hit = ~(((w ^ rep) & low) + low) & flag;
-		any |= sw_gather(hit) << (4 * i);
-		wait |= sw_gather(hit & w >> (from & 1)) << (4 * i);
+		any |= hit >> (14 - i);
+		wait |= (hit & w >> (from & 1)) >> (14 - i);
 	}
-	*waiting = wait & SW_ALL_WAYS;
-	return any & SW_ALL_WAYS;
+	*waiting = sw_pack(wait) & SW_SEATS;
+	return sw_pack(any) & SW_SEATS;
 }
 
 /* The fast way out: a plain segment of a connection that waits for none. Touches one line of the small table. */
@@ -120,7 +126,7 @@ SW_INLINE u32 sw_find(const struct sw_tags *t, const struct sw_set *set, u16 tag
 	u32 waiting, m = sw_match(t, tag, 0, &waiting);
 
 	for (int i = 0; i < 4 && m; i++) {
-		u32 way = sw_lowest(m);
+		u32 seat = sw_lowest(m), way = SW_WAY_OF(seat);
 		if (way < SW_WAYS && sw_same_key(&set->conn[way].key, key))
 			return way;
 		m &= m - 1;
@@ -177,7 +183,7 @@ SW_INLINE bool sw_expired(const struct sw_set *set, u32 way, u32 active, u32 tic
 {
 	if ((s32)(tick - set->deadline[way]) < 0)
 		return false;
-	return !(active >> way & 1 && (1u << sw_timeout_of(&set->conn[way]) & SW_RENEWABLE));
+	return !(active >> SW_SEAT(way) & 1 && (1u << sw_timeout_of(&set->conn[way]) & SW_RENEWABLE));
 }
 
 SW_INLINE u32 sw_tick(u64 ns)
@@ -193,8 +199,8 @@ SW_INLINE void sw_set_deadline(struct sw_tags *t, struct sw_set *set, u32 way, u
 	bool since_synack = row == SW_T_SYN_RCVD && c->synack_ns && !(c->flags & SW_C_HS_DONE);
 
 	set->deadline[way] = sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & 15]) + 1;
-	if (t->active >> way & 1)
-		__sync_fetch_and_and(&t->active, ~(1u << way));
+	if (t->active >> SW_SEAT(way) & 1)
+		__sync_fetch_and_and(&t->active, ~(1u << SW_SEAT(way)));
 }
 
 /* Takes a connection out of the table; its open accounts are settled under the names given. */
@@ -240,9 +246,10 @@ SW_INLINE u32 sw_expired_ways(const struct sw_set *set, u32 among, u32 active, u
 
 	SW_UNROLL
 	for (u32 i = 0; i < SW_WAYS; i++)
-		old |= (~(tick - set->deadline[i]) >> 31) << i; /* no branch: 30 of them would cost the verifier dear */
+		/* no branch: 30 of them would cost the verifier dear */
+		old |= (~(tick - set->deadline[i]) >> 31 & ~(active >> SW_SEAT(i)) & 1) << i;
 	/* of the active ones nobody knows here; they get their second chance from the hand */
-	return old & among & ~active;
+	return old & among;
 }
 
 /* The first of `m` (not 0) at or after `hand`: the oldest come first, the whole round is fair. */

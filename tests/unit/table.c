@@ -239,9 +239,9 @@ static void test_match(void)
 		for (int i = 0; i < SW_WAYS; i++) {
 			u16 print = rnd() % 4;
 			t.tag[i] = print ? print | (rnd() % 4) << 14 : 0;
-			want |= (u32)(print == tag) << i;
-			wait[0] |= (u32)(print == tag && t.tag[i] & SW_WAIT_LO) << i;
-			wait[1] |= (u32)(print == tag && t.tag[i] & SW_WAIT_HI) << i;
+			want |= (u32)(print == tag) << SW_SEAT(i);
+			wait[0] |= (u32)(print == tag && t.tag[i] & SW_WAIT_LO) << SW_SEAT(i);
+			wait[1] |= (u32)(print == tag && t.tag[i] & SW_WAIT_HI) << SW_SEAT(i);
 		}
 		t.active = rnd();
 		for (u32 from = 0; from < 2; from++)

@@ -187,7 +187,7 @@ static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, str
 		verdict = xdp ? xdp_challenge(ctx) : skb_challenge(ctx);
 	if (verdict == SW_V_DROP_NO_COOKIE && !(r->flags & SW_GUARD_NO_COOKIE_DROP))
 		verdict = SW_V_PASS_NO_COOKIE;
-	return guard_act(&w->packet, st, r, verdict);
+	return guard_act(w, st, r, verdict);
 }
 
 /* An ACK of no connection, while cookies are out. */

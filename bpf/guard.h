@@ -92,9 +92,10 @@ static __always_inline void guard_proved(const struct sw_packet *p, u64 now)
 }
 
 /* Counts what was decided; what to do with the SYN. */
-static __always_inline u32 guard_act(const struct sw_packet *p, struct sw_stats *st, const struct sw_guard_rules *r,
+static __always_inline u32 guard_act(const struct scratch *w, struct sw_stats *st, const struct sw_guard_rules *r,
 				     u32 verdict)
 {
+	const struct sw_packet *p = &w->packet;
 	u32 zero = 0;
 	struct sw_acts *acts = bpf_map_lookup_elem(&guard_acts, &zero);
 
@@ -110,7 +111,7 @@ static __always_inline u32 guard_act(const struct sw_packet *p, struct sw_stats 
 	if (act >= SW_ACT_COUNT)
 		return SW_ACT_PASS;
 	const u32 *to = p->from ? p->key.addr[0] : p->key.addr[1];
-	if (!acts || !sw_act_add(acts, &conf, to, p->from ? p->key.port[0] : p->key.port[1], act))
+	if (!acts || !sw_act_add(acts, w->judgement.service_hash, to, p->from ? p->key.port[0] : p->key.port[1], act))
 		st->other_act[act]++;
 	return act;
 }

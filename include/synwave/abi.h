@@ -301,9 +301,9 @@ struct sw_limit_value {
 #define SW_GUARD_ALL_CELLS     (2 * (SW_GUARD_ROWS * SW_GUARD_CELLS + SW_GUARD_SERVICE_CELLS))
 
 /* Sources that proved their address: IPv4 by address, IPv6 by /64. A word each: fingerprint << 32 | time of the table's
- * clock in units of 2^SW_VERIFIED_TICK ns. A line is one cache line. */
-#define SW_VERIFIED_WAYS 8
-#define SW_VERIFIED_SETS 8192
+ * clock in units of 2^SW_VERIFIED_TICK ns. */
+#define SW_VERIFIED_WAYS 4
+#define SW_VERIFIED_SETS 16384
 #define SW_VERIFIED_TICK 30
 struct sw_verified {
 	u64 way[SW_VERIFIED_WAYS];

@@ -25,6 +25,7 @@ static struct sw_verified *sw_guard_verified(void *shell, u32 at);
 struct sw_judgement {
 	u32 verdict; /* enum sw_verdict, as if enforced */
 	u32 row; /* of the source limit that was over */
+	u64 service_hash; /* of the address and port that the SYN is for */
 	u32 addr[4]; /* of the source, masked by that row */
 };
 
@@ -214,8 +215,8 @@ SW_INLINE void sw_verify(void *shell, const volatile struct sw_conf *conf, const
 }
 
 /* Over the limit of the service? Else one is taken. */
-SW_INLINE u32 sw_guard_service(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r,
-			       u32 gen, const u32 addr[4], u16 port, u64 now)
+SW_INLINE u32 sw_guard_service(void *shell, const struct sw_guard_rules *r, u32 gen, const u32 addr[4], u16 port,
+			       u64 hash, u64 now)
 {
 	struct sw_limit_value *own = r->services ? sw_guard_limit(shell, gen, addr, port) : NULL;
 	const struct sw_limit *l = own ? &own->limit : &r->other;
@@ -226,7 +227,6 @@ SW_INLINE u32 sw_guard_service(void *shell, const volatile struct sw_conf *conf,
 	if (own) {
 		c.cell[0] = c.cell[1] = &own->cell;
 	} else {
-		u64 hash = sw_guard_hash(conf, addr, 512 + port);
 		c.cell[0] = sw_guard_cell(shell, sw_service_cell(hash, 0));
 		c.cell[1] = sw_guard_cell(shell, sw_service_cell(hash, 1));
 		if (!c.cell[0] || !c.cell[1])
@@ -247,14 +247,16 @@ SW_INLINE void sw_guard_judge(void *shell, const volatile struct sw_conf *conf, 
 {
 	const u32 *from = p->from ? p->key.addr[1] : p->key.addr[0], *to = p->from ? p->key.addr[0] : p->key.addr[1];
 	u32 listed = r->listed ? sw_guard_listed(shell, gen, from) : 0;
+	u16 port = p->from ? p->key.port[0] : p->key.port[1];
 
+	j->service_hash = sw_guard_hash(conf, to, 512 + port);
 	j->verdict = listed & SW_LIST_ALLOW ? SW_V_PASS_ALLOW : SW_V_DROP_DENY;
 	if (listed)
 		return;
 	j->verdict = sw_guard_source(shell, conf, r, from, p->v6, now, false, j);
 	if (j->verdict != SW_V_PASS_WITHIN)
 		return;
-	j->verdict = sw_guard_service(shell, conf, r, gen, to, p->from ? p->key.port[0] : p->key.port[1], now);
+	j->verdict = sw_guard_service(shell, r, gen, to, port, j->service_hash, now);
 	if (j->verdict == SW_V_DROP_SERVICE || j->verdict == SW_V_CHALLENGE_SERVICE) {
 		if (!sw_is_verified(shell, conf, r, from, p->v6, now))
 			return;
@@ -265,10 +267,9 @@ SW_INLINE void sw_guard_judge(void *shell, const volatile struct sw_conf *conf, 
 }
 
 /* Counts what was done with a SYN to a service. False: there is no place for it. */
-SW_INLINE bool sw_act_add(struct sw_acts *acts, const volatile struct sw_conf *conf, const u32 addr[4], u16 port,
-			  u32 act)
+SW_INLINE bool sw_act_add(struct sw_acts *acts, u64 hash, const u32 addr[4], u16 port, u32 act)
 {
-	struct sw_act_entry *set = acts->entry[sw_guard_hash(conf, addr, 512 + port) & (SW_ACT_SETS - 1)];
+	struct sw_act_entry *set = acts->entry[hash >> 40 & (SW_ACT_SETS - 1)];
 
 	SW_UNROLL
 	for (u32 i = 0; i < SW_ACT_WAYS; i++) {

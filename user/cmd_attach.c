@@ -210,7 +210,8 @@ static void report(struct job *j, struct hook *h, bool had)
 		 hook_name(i.ingress),
 		 i.ingress == SW_HOOK_TCX || i.ingress == SW_HOOK_CLSACT ? ""
 		 : i.chained                                             ? " (in libxdp's dispatcher)"
-			     : " (alone: this kernel does not run libxdp's dispatcher)",
+		 : instance_sees_ids() ? " (alone: this kernel does not run libxdp's dispatcher)"
+				       : " (alone: libxdp's dispatcher takes CAP_SYS_ADMIN)",
 		 hook_name(i.egress));
 	if (i.ingress == SW_HOOK_XDP_NATIVE && !strcmp(h->driver, "veth") && (!had || j->mode))
 		cmd_note(j->g,

@@ -134,7 +134,7 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e bench vm
+.PHONY: unit prog e2e deploy bench vm
 vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
 	@tests/vm/run.sh
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run (root; a quiet machine)
@@ -145,6 +145,9 @@ prog: root $(B)/test/prog ## the same frames through the kernel's programs (root
 	@$(B)/test/prog
 e2e: root all ## real clients and servers in namespaces (root)
 	@tests/e2e/run
+deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
+	@tests/install.sh
+	@tests/metrics.sh deploy
 
 # --- code -----------------------------------------------------------------------------------------------------------
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c)
@@ -170,7 +173,7 @@ vmlinux: ## write vmlinux/vmlinux.h anew from the running kernel's BTF
 SYSCONFDIR ?= /etc
 ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
 TO         := $(DESTDIR)$(PREFIX)
-SHARED     := $(wildcard deploy/prometheus/*.yml deploy/grafana/*.json deploy/kubernetes/*)
+SHARED     := $(filter-out %/tests.yml,$(wildcard deploy/prometheus/*.yml)) $(wildcard deploy/grafana/*.json deploy/kubernetes/*.yaml)
 UNITS      := synwave@.service synwave-exporter.service
 
 .PHONY: install deb deb-check clean help
@@ -195,6 +198,6 @@ deb-check: root deb ## the package in a fresh Debian 12 of its own, with its own
 clean: ## remove build/
 	rm -rf $(B)
 help: ## this list
-	@sed -n 's/^\([a-z0-9 ]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 -include $(OBJ:.o=.d)

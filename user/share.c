@@ -31,7 +31,7 @@ static int lock_parent(const char *parent, struct stat *st)
 	return -1;
 }
 
-/* Only where nobody but root had a right: what another has arranged stays. */
+/* Only where no group has a right: what another has arranged stays. */
 static void open_way(const char *parent, gid_t gid, char *note, size_t size)
 {
 	struct stat st = {};
@@ -40,7 +40,7 @@ static void open_way(const char *parent, gid_t gid, char *note, size_t size)
 
 	if (fd < 0 || mode & S_IXOTH || (st.st_gid == gid && mode & S_IXGRP))
 		goto out;
-	if (!st.st_gid && !(mode & S_IRWXG) && !fchown(fd, -1, gid) && !fchmod(fd, mode | S_IXGRP))
+	if (!(mode & S_IRWXG) && !fchown(fd, -1, gid) && !fchmod(fd, mode | S_IXGRP))
 		snprintf(note, size, "%s had mode %04o: group %u may pass it now", parent, mode, gid);
 	else
 		snprintf(note, size, "group %u cannot read: %s has mode %04o; run `chmod o+x %s`", gid, parent, mode,

@@ -73,9 +73,11 @@ static int open_failed(struct store *s, const char *name, int err)
 				  s->dir, name);
 	if (err == -EACCES && !access(pin_path(path, s, name), s->change ? R_OK | W_OK : R_OK))
 		return store_fail(s, err, "%s is no BPF map: --pin takes a directory of a BPF file system", path);
-	if (err == -EPERM)
-		return store_fail(s, err, "may not open %s/%s: %s; run as root, or with CAP_BPF", s->dir, name,
-				  strerror(-err));
+	if (err == -EPERM || err == -ENOSYS)
+		return store_fail(s, err,
+				  "may not open %s/%s: %s; run as root, or with CAP_BPF; in a container, its "
+				  "seccomp profile must allow bpf(2)",
+				  s->dir, name, strerror(-err));
 	if (err == -EACCES)
 		return store_fail(s, err,
 				  "may not open %s/%s: %s; run as root, or as a member of the group that `synwave "

@@ -45,7 +45,7 @@ commands=$("$synwave" --help | sed -n '/^$/,/^$/s/^  \([a-z]*\) .*/\1/p')
 plain=$(sed 's/Fl -/--/g' "$man")
 offered=$(sed -n '/^_synwave()/,$p' "$completion")
 for command in '' $commands; do
-	help=$("$synwave" ${command:+"$command"} --help | sed 's/`[^`]*`//g') # there other commands are spoken of
+	help=$("$synwave" ${command:+"$command"} --help | sed "s/\`[^\`]*\`//g") # there other commands are spoken of
 	missing=() uncompleted=() unoffered=()
 	offers=$({ command -v zsh > /dev/null && timeout 60 tests/complete.zsh deploy/completion "synwave $command --"; } || cat "$zsh")
 	[ -z "$command" ] || grep -q "^\.Ss $command\b" "$man" || missing+=("$command")

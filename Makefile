@@ -14,7 +14,7 @@ ALL_CFLAGS = $(CFLAGS) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DS
 	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
 # Static, all but libc: one file to copy to a server.
-LDLIBS  := -Wl,-z,now -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -Wl,-Bdynamic
+LDLIBS  := -Wl,-z,now -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -lyaml -Wl,-Bdynamic
 
 SRC     := $(wildcard user/*.c)
 OBJ     := $(SRC:user/%.c=$(B)/user/%.o)
@@ -30,6 +30,22 @@ $(B)/synwave: $(OBJ) $(B)/notls.c
 $(B)/user/%.o: user/%.c | $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# The exporter's page: what is ours, and Debian's dygraphs with its licence in front
+PAGE      := page.css page.js charts.js lib.js dygraph.js icon.svg
+DYGRAPHS  := /usr/share/javascript/dygraphs/dygraph.min.js
+$(B)/user/assets.o: ALL_CFLAGS += -Wa,-I$(B)/page
+$(B)/user/assets.o: $(PAGE:%=$(B)/page/%.gz)
+$(B)/page/%.gz: user/page/%
+	@mkdir -p $(@D)
+	gzip -9n < $< > $@
+$(B)/page/dygraph.js: LICENSES/MIT.txt $(DYGRAPHS)
+	@mkdir -p $(@D)
+	{ echo '/*'; cat LICENSES/MIT.txt; echo '*/'; cat $(DYGRAPHS); } > $@
+$(B)/page/dygraph.js.gz: $(B)/page/dygraph.js
+	gzip -9n < $< > $@
+$(DYGRAPHS):
+	@echo "$@ is missing - run: sudo make deps" >&2; exit 1
 
 # Debian's libmicrohttpd can do TLS, and GnuTLS is no static library. The exporter never asks for TLS: what its start
 # calls succeeds, what only TLS would call ends the program.
@@ -83,25 +99,27 @@ check: root ## every test; the last line is "N passed, N failed" (root; installs
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------
-TEST_SHARED := tests/frames.c tests/exchanges.c user/conf.c user/engine.c user/record.c
+ENGINE := user/conf.c user/engine.c user/engine_guard.c user/ruleset.c user/words.c user/render_text.c user/record.c
+TEST_SHARED := tests/frames.c tests/exchanges.c tests/guards.c user/ruleset_file.c $(ENGINE)
 TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
 $(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 \
-		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^)
+		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^) -lyaml -lm
 
-$(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/percpu.c $(TEST_HEADERS) $(SKEL)
+$(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c user/guard_store.c \
+		user/store.c user/percpu.c $(TEST_HEADERS) $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
-		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
 
 $(B)/driver.skel.h: tests/bench/driver.bpf.c vmlinux/vmlinux.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/driver.bpf.o $<
 	$(BPFTOOL) gen skeleton $(B)/driver.bpf.o name driver_bpf > $@
 
-$(B)/test/bench: tests/bench/bench.c tests/frames.c user/conf.c user/engine.c $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
+$(B)/test/bench: tests/bench/bench.c tests/frames.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
@@ -111,7 +129,7 @@ FUZZ_SECONDS ?= 60
 FUZZ := parse table replay
 FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude \
 	-Iuser -Itests -Itests/unit -Itests/fuzz
-FUZZ_SHARED := tests/fuzz/check.c user/conf.c user/engine.c user/record.c user/capture.c
+FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c
 
 $(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
@@ -119,7 +137,7 @@ $(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
 $(B)/fuzz/%-corpus: tests/fuzz/%.c tests/fuzz/main.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $(filter %.c,$^) -ldl
-$(B)/fuzz/model: tests/fuzz/model.c $(wildcard tests/unit/model*.c) user/conf.c user/engine.c $(TEST_HEADERS)
+$(B)/fuzz/model: tests/fuzz/model.c $(wildcard tests/unit/model*.c) $(ENGINE) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_FLAGS) -O2 -fsanitize=undefined -o $@ $(filter %.c,$^)
 

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The maps of an instance. Sizes marked "set at attach" come from --flows and --half-open; all of them are pinned. */
+/* What is frozen before the load, and the maps of an instance. Sizes marked "set at attach" come from --flows and --half-open; all of them are pinned. */
 #ifndef SYNWAVE_MAPS_H
 #define SYNWAVE_MAPS_H
 
-#include "synwave/tracker.h"
+#include "synwave/guard.h"
+#include "synwave/table.h"
+
+#include "uapi.h"
+
+const volatile struct sw_conf conf = {.sets = 1};
+/* `synwave replay --engine kernel` runs these very programs by BPF_PROG_TEST_RUN with a capture's clock. To the attached
+ * program this is `false`, and the verifier removes what depends on it. */
+const volatile bool replay = false;
+struct sw_replay replay_io;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -47,11 +56,80 @@ struct {
 	__type(value, struct sw_iface);
 } ifaces SEC(".maps");
 
+/* --- the guard's (abi.h) ----------------------------------------------------------------------------------------- */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sw_guard);
+} guard SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, struct sw_guard_rules);
+} guard_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SW_LISTED);
+	__type(key, struct sw_list_key);
+	__type(value, struct sw_list_value);
+} guard_lists SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SW_LIMITS);
+	__type(key, struct sw_limit_key);
+	__type(value, struct sw_limit_value);
+} guard_limits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_GUARD_ALL_CELLS);
+	__type(key, u32);
+	__type(value, u64);
+} guard_cells SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_VERIFIED_SETS);
+	__type(key, u32);
+	__type(value, struct sw_verified);
+} guard_verified SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sw_top);
+} guard_top SEC(".maps");
+
 /* What a packet is worked out in. A map, because the verifier forgets what it knows of a map's values: all ways
  * through the parser meet again here, instead of each being followed through the tracker. */
+struct reply {
+	u8 ip[40]; /* of the SYN, or of the ACK, without options and extension headers ... */
+	u8 tcp[60 + 4]; /* ... and its TCP header */
+	u32 tcp_size;
+	u8 out[40 + 60]; /* the answer, IP header first */
+	u32 out_size;
+	u32 mss;
+	u8 options; /* SW_E_TS, SW_E_SACK: carried in the timestamp */
+	u8 wscale; /* ours, or SW_WSCALE_NONE */
+	u8 pad[2];
+};
+
 struct scratch {
 	struct sw_packet packet;
 	struct sw_step step;
+	struct sw_judgement judgement;
+	struct reply reply;
+	u32 at; /* the segment's set ... */
+	u16 tag; /* ... and tag */
+	u16 cookie; /* what the guard found out: the ACK brings a valid cookie */
 	u8 options[SW_OPTIONS_ROOM + 4];
 };
 
@@ -61,5 +139,17 @@ struct {
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratch SEC(".maps");
+
+static __always_inline struct scratch *workplace(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+static __always_inline u64 clock(void)
+{
+	return replay ? replay_io.now : bpf_ktime_get_ns();
+}
 
 #endif

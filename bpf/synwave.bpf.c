@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The shells around the core: one per hook. They fetch, call, count; what a segment means is decided in
- * include/synwave. Nothing here ever drops a packet. */
+ * include/synwave. Nothing here drops a packet but on the word of the guard's rules. */
 #include "synwave/table.h"
 
+#include "challenge.h"
 #include "maps.h"
 #include "record.h"
 #include "uapi.h"
-
-/* Frozen before the load: the verifier sees constants. */
-const volatile struct sw_conf conf = {.sets = 1};
-
-/* `synwave replay --engine kernel` runs these very programs by BPF_PROG_TEST_RUN with a capture's clock. Frozen too: to
- * the attached program this is `false`, and the verifier removes what depends on it. */
-const volatile bool replay = false;
-struct sw_replay replay_io;
 
 /* Where a frame was seen, and by whom it was sent. */
 struct sight {
@@ -23,31 +16,37 @@ struct sight {
 	bool local; /* it left this host's own stack */
 };
 
-static __always_inline void track(struct scratch *w, struct sw_stats *st)
+/* The segment in the scratch against its set. To the verifier, too, a function of its own. */
+__attribute__((noinline)) int track(void)
 {
-	const struct sw_packet *p = &w->packet;
-	u32 hash = sw_hash(&conf, &p->key), at = sw_set_of(hash, conf.sets);
-	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
-	u16 tag = sw_tag_of(hash);
+	u32 zero = 0, at;
+	struct scratch *w = workplace();
+	struct sw_stats *st = bpf_map_lookup_elem(&stats, &zero);
 
-	if (t && sw_quiet(t, tag, p))
-		return;
+	if (!w || !st)
+		return 0;
+	at = w->at;
 	struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
+	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
 	if (!t || !set) {
 		st->ignored[SW_NO_TABLE]++;
-		return;
+		return 0;
 	}
-	u64 now = replay ? replay_io.now : bpf_ktime_get_ns();
+	u64 now = clock();
 	__builtin_memset(&w->step, 0, sizeof(w->step));
+	w->step.cookie = w->cookie;
 	bpf_spin_lock(&set->lock);
-	sw_table_step(t, set, tag, p, now, &conf, &w->step);
+	sw_table_step(t, set, w->tag, &w->packet, now, &conf, &w->step);
 	bpf_spin_unlock(&set->lock);
 	if (replay) {
 		replay_io.set = at;
 		replay_io.way = w->step.way;
 		replay_io.dropped = w->step.dropped;
 	}
-	record(&w->step, p, st);
+	record(&w->step, &w->packet, st);
+	if (w->step.proved && !w->packet.local)
+		guard_proved(&w->packet, now);
+	return 0;
 }
 
 /* The reason is not counted yet: a hook that could not read far enough may try again. */
@@ -60,26 +59,20 @@ static __always_inline enum sw_reason parse(void *data, void *end, const struct 
 	return why;
 }
 
-static __always_inline void observe(enum sw_reason why, struct scratch *w)
+/* Counts the segment, or why it is none. NULL: it is not for the tracker. */
+static __always_inline struct sw_stats *account(enum sw_reason why, struct scratch *w)
 {
 	u32 zero = 0;
 	struct sw_stats *st = bpf_map_lookup_elem(&stats, &zero);
 
 	if (!st)
-		return;
+		return NULL;
 	if (why == SW_OK || why == SW_BAD_FLAGS)
 		st->kind[w->packet.kind < SW_KIND_COUNT ? w->packet.kind : SW_KIND_OTHER]++;
 	if (why == SW_OK)
-		track(w, st);
-	else
-		st->ignored[why < SW_REASON_COUNT ? why : SW_NO_TABLE]++;
-}
-
-static __always_inline struct scratch *workplace(void)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&scratch, &zero);
+		return st;
+	st->ignored[why < SW_REASON_COUNT ? why : SW_NO_TABLE]++;
+	return NULL;
 }
 
 /* How much to copy, in a form in which any verifier sees that it is 1 to 64. */
@@ -91,8 +84,23 @@ static __always_inline u32 options_bytes(const struct scratch *w)
 	return (less & 63) + 1;
 }
 
-SEC("xdp.frags")
-int synwave_xdp(struct xdp_md *ctx)
+/* The end of the fast way: true if the segment in the scratch is for the guard and the tracker. */
+static __always_inline bool look(enum sw_reason why, struct scratch *w)
+{
+	struct sw_stats *st = account(why, w);
+	u32 hash;
+
+	if (!st)
+		return false;
+	hash = sw_hash(&conf, &w->packet.key);
+	w->at = sw_set_of(hash, conf.sets);
+	w->tag = sw_tag_of(hash);
+	w->cookie = 0;
+	struct sw_tags *t = bpf_map_lookup_elem(&tags, &w->at);
+	return !t || !sw_quiet(t, w->tag, &w->packet);
+}
+
+__attribute__((noinline)) int xdp_look(struct xdp_md *ctx)
 {
 	struct sight s = {.size = replay ? replay_io.size : bpf_xdp_get_buff_len(ctx),
 			  .place = ctx->ingress_ifindex << 1};
@@ -100,50 +108,68 @@ int synwave_xdp(struct xdp_md *ctx)
 	enum sw_reason why;
 
 	if (!w)
-		return XDP_PASS;
+		return false;
 	why = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
 	if (why == SW_OK && w->packet.options_size &&
 	    !bpf_xdp_load_bytes(ctx, w->packet.options_at, w->options, options_bytes(w)))
 		sw_parse_options(w->options, &w->packet);
-	observe(why, w);
-	return XDP_PASS;
+	return look(why, w);
+}
+
+SEC("xdp.frags")
+int synwave_xdp(struct xdp_md *ctx)
+{
+	if (!xdp_look(ctx))
+		return XDP_PASS;
+	u32 act = xdp_guard(ctx);
+	if (act == SW_ACT_PASS)
+		track();
+	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;
 }
 
 #define PULL 256 /* more than Ethernet, 4 tags, IPv6 and TCP with all options need; extension headers may want more */
 
-static __always_inline void observe_skb(struct __sk_buff *skb, struct sight *s)
+__attribute__((noinline)) int skb_look(struct __sk_buff *skb, u32 out, u32 l3)
 {
+	/* a forwarded packet remembers where it came in; our own came from nowhere */
+	struct sight s = {.size = skb->len,
+			  .place = skb->ifindex << 1 | (out & 1),
+			  .l3 = l3,
+			  .local = out && !skb->ingress_ifindex};
 	struct scratch *w = workplace();
 	enum sw_reason why;
 
 	if (!w)
-		return;
-	s->size = skb->len;
-	why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, s, &w->packet);
+		return false;
+	why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, &s, &w->packet);
 	if (why == SW_TRUNCATED) { /* headers outside of the linear part */
 		bpf_skb_pull_data(skb, skb->len < PULL ? skb->len : PULL);
-		why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, s, &w->packet);
+		why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, &s, &w->packet);
 	}
 	if (why == SW_OK && w->packet.options_size &&
 	    !bpf_skb_load_bytes(skb, w->packet.options_at, w->options, options_bytes(w)))
 		sw_parse_options(w->options, &w->packet);
-	observe(why, w);
+	return look(why, w);
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 {
-	struct sight s = {.place = skb->ifindex << 1, .l3 = l3};
-
-	observe_skb(skb, &s);
-	return TC_ACT_UNSPEC; /* the next program, or go on */
+	if (!skb_look(skb, false, l3))
+		return TC_ACT_UNSPEC; /* the next program, or go on */
+	u32 act = skb_guard(skb);
+	if (act == SW_ACT_PASS)
+		track();
+	return act == SW_ACT_DROP        ? TC_ACT_SHOT
+	       : act == SW_ACT_CHALLENGE ? bpf_redirect(skb->ifindex, 0)
+					 : TC_ACT_UNSPEC;
 }
 
 static __always_inline int egress(struct __sk_buff *skb, bool l3)
 {
-	/* a forwarded packet remembers where it came in; our own came from nowhere */
-	struct sight s = {.place = skb->ifindex << 1 | 1, .l3 = l3, .local = !skb->ingress_ifindex};
-
-	observe_skb(skb, &s);
+	if (skb->mark == COOKIE_MARK) /* the ingress program's answer: a challenge is no half-open connection */
+		skb->mark = 0;
+	else if (skb_look(skb, true, l3))
+		track();
 	return TC_ACT_UNSPEC;
 }
 

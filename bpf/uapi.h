@@ -3,7 +3,12 @@
 #ifndef SYNWAVE_UAPI_H
 #define SYNWAVE_UAPI_H
 
-#define TC_ACT_UNSPEC (-1) /* linux/pkt_cls.h; TCX_NEXT */
-#define BPF_NOEXIST   1 /* linux/bpf.h */
+#define TC_ACT_UNSPEC       (-1) /* linux/pkt_cls.h; TCX_NEXT */
+#define TC_ACT_SHOT         2
+#define BPF_NOEXIST         1 /* linux/bpf.h */
+#define BPF_F_NO_PREALLOC   1U
+#define BPF_F_CURRENT_NETNS (-1L)
+#define BPF_TCP_LISTEN      10
+#define ENOENT              2 /* asm-generic/errno-base.h */
 
 #endif

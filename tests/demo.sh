@@ -71,6 +71,19 @@ on server 0 synwave stats
 title "5. Do they agree with the kernel?"
 order compare
 
-title "6. Detach: nothing is left behind"
+title "6. A SYN flood, the guard off"
+text "   (by tc from here on: veth hands on what XDP sends back only to a peer with an XDP program)"
+on server 0 synwave attach eth0 --mode tc
+order flood
+on server 0 sh -c "synwave stats | grep -A4 -E '^since|half-open'"
+order newcomers
+
+title "7. The same flood, the guard on: over 100 SYNs a second, cookies answer once the listener's queue is full"
+on server 0 synwave guard set mode=enforce 'source.ipv4/32=50/s burst 100' 'service.default=100/s burst 100 over cookie'
+order flood
+order newcomers
+on server 0 synwave guard show
+
+title "8. Detach: nothing is left behind"
 on server 0 synwave detach --all
 order left

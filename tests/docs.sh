@@ -127,6 +127,8 @@ if command -v zsh > /dev/null; then
 	expect 'native' synwave attach --mode=na
 	expect 'time-wait' synwave flows --state time
 	expect '127.0.0.1:9465' synwave export --listen ''
+	expect 'set show' synwave guard s
+	expect 'mode=dry-run mode=enforce mode=off' synwave guard set mode
 	check "completion, zsh: in use" "${missing[@]}"
 else
 	skip "completion, zsh: in use: zsh is not installed"

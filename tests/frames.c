@@ -105,6 +105,25 @@ void build_segment(struct frame *f, const struct segment *s, bool v6, int tags)
 		put8(f, 0); /* Ethernet pads: the IP length decides */
 }
 
+void build_between(struct frame *f, const char *from, u16 sport, const char *to, u16 dport, u8 flags, u32 seq, u32 ack)
+{
+	u8 a[16], b[16];
+	bool v6 = inet_pton(AF_INET6, from, a) == 1;
+	u32 at;
+
+	eth(f, v6 ? 0x86dd : 0x0800);
+	at = f->len;
+	if (v6)
+		ip6(f, 20, 6, 0, 0);
+	else
+		ip4(f, 5, 40, 0, 6, 0, 0);
+	inet_pton(v6 ? AF_INET6 : AF_INET, from, a);
+	inet_pton(v6 ? AF_INET6 : AF_INET, to, b);
+	memcpy(frame_data(f) + at + (v6 ? 8 : 12), a, v6 ? 16 : 4);
+	memcpy(frame_data(f) + at + (v6 ? 24 : 16), b, v6 ? 16 : 4);
+	tcp(f, sport, dport, seq, ack, 5, flags);
+}
+
 struct sw_key test_key(bool v6)
 {
 	struct sw_key key = {.port = {40000, 80}};

@@ -58,6 +58,8 @@ extern const int exchange_count;
 
 /* Builds the segment as an Ethernet frame. `v6`, `tags` 802.1Q tags. */
 void build_segment(struct frame *f, const struct segment *s, bool v6, int tags);
+/* A bare segment between any two endpoints; addresses as text, of one family. */
+void build_between(struct frame *f, const char *from, u16 sport, const char *to, u16 dport, u8 flags, u32 seq, u32 ack);
 /* The key of the test connection. */
 struct sw_key test_key(bool v6);
 

@@ -20,14 +20,11 @@ struct command {
 	const char *help; /* options and notes, printed by `synwave NAME --help` */
 };
 
-extern const struct command cmd_attach, cmd_detach, cmd_status, cmd_stats, cmd_flows, cmd_replay, cmd_export;
+extern const struct command cmd_attach, cmd_detach, cmd_status, cmd_stats, cmd_flows, cmd_replay, cmd_guard, cmd_export;
 
 /* "synwave: NAME: ..." on standard error, one line; returns the exit code. */
 int cmd_fail(const char *format, ...) __attribute__((format(printf, 1, 2))); /* EXIT_FAILED */
 int cmd_usage(const struct command *c, const char *format, ...) __attribute__((format(printf, 2, 3))); /* EXIT_USAGE */
 void cmd_note(const struct global *g, const char *format, ...) __attribute__((format(printf, 2, 3))); /* unless -q */
-
-/* Whole string as a number in [min, max]; false otherwise. */
-bool cmd_number(const char *text, unsigned long long min, unsigned long long max, unsigned long long *value);
 
 #endif

@@ -10,12 +10,13 @@
 
 #include "attach.h"
 #include "cmd.h"
+#include "guard_store.h"
 #include "privilege.h"
 #include "share.h"
 #include "snapshot.h"
+#include "words.h"
 
 #define FLOWS_MAX (64 << 20)
-#define MS        1000000ULL
 
 struct job {
 	const struct global *g;
@@ -28,35 +29,12 @@ struct job {
 	struct hook *hook;
 	bool *had;
 	int count;
+	const char *config; /* --config, or NULL */
+	struct ruleset rules;
 };
 
 #define NAME4_(symbol, name, ms, help) [SW_##symbol] = name,
 static const char *const timeout_name[SW_TIMEOUT_COUNT] = {SW_TIMEOUTS(NAME4_)};
-
-/* 500ms, 60s, 5m, 2h, 5d -> ns */
-static bool duration(const char *text, u64 *ns)
-{
-	static const struct {
-		const char *unit;
-		u64 ns;
-	} units[] = {{"ms", MS}, {"s", 1000 * MS}, {"m", 60000 * MS}, {"h", 3600000 * MS}, {"d", 86400000 * MS}};
-	size_t digits = strspn(text, "0123456789");
-	unsigned long long n;
-	char number[16];
-
-	if (!digits || digits >= sizeof(number))
-		return false;
-	snprintf(number, sizeof(number), "%.*s", (int)digits, text);
-	for (size_t i = 0; i < SW_ARRAY_SIZE(units); i++)
-		if (!strcmp(text + digits, units[i].unit)) {
-			/* deadlines reach half of 2^32 ticks: a year fits */
-			if (!cmd_number(number, 0, 365 * (86400000 * MS) / units[i].ns, &n))
-				return false;
-			*ns = n * units[i].ns;
-			return true;
-		}
-	return false;
-}
 
 static int take_timeout(struct job *j, const char *arg)
 {
@@ -66,7 +44,7 @@ static int take_timeout(struct job *j, const char *arg)
 	for (int i = 0; eq && i < SW_TIMEOUT_COUNT; i++) {
 		if (strlen(timeout_name[i]) != (size_t)(eq - arg) || strncmp(arg, timeout_name[i], eq - arg))
 			continue;
-		if (!duration(eq + 1, &ns) || (!ns && i != SW_T_INFER))
+		if (!words_duration(eq + 1, &ns) || (!ns && i != SW_T_INFER))
 			return cmd_usage(&cmd_attach,
 					 "--timeout %s: a duration from 1ms to 365d, like 500ms, 60s, 5m, 2h, 5d", arg);
 		j->wish.timeout[i] = ns;
@@ -93,7 +71,7 @@ static int take_number(const char *option, const char *arg, u32 *to)
 {
 	unsigned long long n;
 
-	if (!cmd_number(arg, 1, FLOWS_MAX, &n))
+	if (!words_number(arg, 1, FLOWS_MAX, &n))
 		return cmd_usage(&cmd_attach, "%s %s: not a number from 1 to %d", option, arg, FLOWS_MAX);
 	*to = n;
 	return 0;
@@ -102,13 +80,10 @@ static int take_number(const char *option, const char *arg, u32 *to)
 static int parse(struct job *j, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"mode", required_argument, NULL, 'm'},
-		{"ingress-only", no_argument, NULL, 'i'},
-		{"flows", required_argument, NULL, 'f'},
-		{"half-open", required_argument, NULL, 'o'},
-		{"timeout", required_argument, NULL, 't'},
-		{"group", required_argument, NULL, 'g'},
-		{},
+		{"mode", required_argument, NULL, 'm'},    {"ingress-only", no_argument, NULL, 'i'},
+		{"flows", required_argument, NULL, 'f'},   {"half-open", required_argument, NULL, 'o'},
+		{"timeout", required_argument, NULL, 't'}, {"group", required_argument, NULL, 'g'},
+		{"config", required_argument, NULL, 'c'},  {},
 	};
 	int c, err = 0;
 
@@ -126,6 +101,8 @@ static int parse(struct job *j, int argc, char **argv)
 			err = take_timeout(j, optarg);
 		else if (c == 'g')
 			j->group = optarg;
+		else if (c == 'c')
+			j->config = optarg;
 		else
 			err = cmd_usage(&cmd_attach, "%s: %s", argv[optind - 1],
 					c == ':' ? "its value is missing" : "no such option");
@@ -174,7 +151,7 @@ static bool find_group(const char *name, gid_t *gid)
 	const struct group *g = getgrnam(name);
 	unsigned long long number;
 
-	if (!g && !cmd_number(name, 0, (gid_t)-2, &number))
+	if (!g && !words_number(name, 0, (gid_t)-2, &number))
 		return false;
 	*gid = g ? g->gr_gid : (gid_t)number;
 	return true;
@@ -252,10 +229,15 @@ static int work(struct job *j, char **names)
 		err = hook_init(&j->hook[i], &j->in, &j->loader, names[i]);
 	if (!err)
 		err = open_instance(j);
+	/* a new instance guards from its first packet on; a running one keeps its rules if the attach fails */
+	if (!err && j->config && j->in.fresh)
+		err = guard_write(&j->in.s, &j->rules);
 	if (!err)
 		err = share(j);
 	if (!err)
 		err = attach_all(j);
+	if (!err && j->config && !j->in.fresh)
+		err = guard_write(&j->in.s, &j->rules);
 	if (err && j->in.lock >= 0) {
 		struct registry_row *rows;
 		char why[WHY_SIZE];
@@ -276,6 +258,9 @@ static int run(int argc, char **argv, const struct global *g)
 
 	if (err)
 		return err;
+	ruleset_init(&j.rules);
+	if (j.config && ruleset_load(&j.rules, j.config, why))
+		return cmd_fail("%s; nothing was attached", why);
 	if (!privilege_check(why, sizeof(why)))
 		return cmd_fail("%s", why);
 	load_logs(g->verbose);
@@ -289,6 +274,7 @@ static int run(int argc, char **argv, const struct global *g)
 		cmd_fail("%s", j.in.s.why);
 	load_close(&j.loader);
 	instance_close(&j.in);
+	ruleset_free(&j.rules);
 	free(j.hook);
 	free(j.had);
 	return err ? EXIT_FAILED : EXIT_DONE;
@@ -304,7 +290,7 @@ const struct command cmd_attach = {
 	.name = "attach",
 	.run = run,
 	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--timeout "
-		 "NAME=DURATION]... [--group GROUP]",
+		 "NAME=DURATION]... [--config FILE] [--group GROUP]",
 	.summary = "Watch these interfaces; attaching again upgrades in place and keeps connections and counters",
 	.help = "  --mode auto      native, else generic, else tc; says which and why (default for a new interface)\n"
 		"  --mode native    XDP in the driver\n"
@@ -313,6 +299,8 @@ const struct command cmd_attach = {
 		"  --ingress-only   leave the egress alone; what the visible half proves is inferred\n"
 		"  --flows N        connections that have a place (default 262144)\n"
 		"  --half-open N    half-open ones, which can never take the place of others (default 65536)\n"
+		"  --config FILE    the guard's rules, as in `synwave guard apply` (default: as they are; off when "
+		"new)\n"
 		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one "
 		"of\n" SW_TIMEOUTS(HELP4_) GROUP_HELP "Sizes and --ingress-only are fixed while the "
 						      "instance lives; modes, timeouts and the group are "

@@ -128,9 +128,11 @@ const struct command cmd_export = {
 	.usage = "export [--textfile FILE | --listen [ADDR:PORT] | --openmetrics]",
 	.summary = "the numbers for Prometheus: as text, in a file, or over HTTP",
 	.help = "  --textfile FILE      writes FILE, atomically: for node_exporter's textfile directory, from a timer\n"
-		"  --listen [ADDR:PORT] serves /metrics, /healthz and a page on / until SIGTERM or ^C; default\n"
-		"                       " LISTEN_DEFAULT "; [ADDR]:PORT for IPv6, :PORT for every address. Nobody is\n"
-		"                       asked for a password: let only those reach it who may know\n"
+		"  --listen [ADDR:PORT] serves /metrics, /stats.json, /healthz and a page with charts on / until "
+		"SIGTERM\n"
+		"                       or ^C; default " LISTEN_DEFAULT
+		"; [ADDR]:PORT for IPv6, :PORT for every address.\n"
+		"                       Nobody is asked for a password: let only those reach it who may know\n"
 		"  --openmetrics        OpenMetrics 1.0 instead of Prometheus text 0.0.4, on standard output; over "
 		"HTTP,\n"
 		"                       the client chooses\n"

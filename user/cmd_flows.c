@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -8,6 +7,7 @@
 #include "cmd.h"
 #include "render.h"
 #include "store.h"
+#include "words.h"
 #include "synwave/table.h"
 
 struct filter {
@@ -68,27 +68,17 @@ static int state_of(const char *word)
 /* ADDR:PORT, [ADDR]:PORT, :PORT or *:PORT */
 static bool parse_service(struct filter *f, const char *text)
 {
-	const char *colon = strrchr(text, ':');
-	unsigned long long port;
-	char addr[INET6_ADDRSTRLEN + 2];
-	size_t len = colon ? (size_t)(colon - text) : 0;
+	const char *port = *text == ':' ? text + 1 : !strncmp(text, "*:", 2) ? text + 2 : NULL;
+	unsigned long long n;
 
-	if (!colon || len >= sizeof(addr) || !cmd_number(colon + 1, 1, 65535, &port))
-		return false;
 	f->any_port = false;
-	f->port = port;
-	memcpy(addr, text, len);
-	addr[len] = 0;
-	f->any_addr = !len || !strcmp(addr, "*");
-	if (f->any_addr)
-		return true;
-	if (addr[0] == '[' && addr[len - 1] == ']') {
-		addr[len - 1] = 0;
-		return inet_pton(AF_INET6, addr + 1, f->addr) == 1;
-	}
-	f->addr[0] = f->addr[1] = 0;
-	f->addr[2] = htonl(0xffff);
-	return inet_pton(AF_INET, addr, &f->addr[3]) == 1;
+	f->any_addr = port;
+	if (!port)
+		return words_endpoint(text, f->addr, &f->port);
+	if (!words_number(port, 1, 65535, &n))
+		return false;
+	f->port = n;
+	return true;
 }
 
 static bool passes(const struct filter *f, const struct sw_conn *c)
@@ -181,7 +171,7 @@ static int run(int argc, char **argv, const struct global *g)
 				return cmd_usage(&cmd_flows, "--service %s: ADDR:PORT, [ADDR]:PORT (IPv6) or :PORT",
 						 optarg);
 		} else if (opt == 'n') {
-			if (!cmd_number(optarg, 1, ~0ULL, &f.filter.limit))
+			if (!words_number(optarg, 1, ~0ULL, &f.filter.limit))
 				return cmd_usage(&cmd_flows, "--limit %s: a number from 1 on", optarg);
 		} else {
 			return cmd_usage(&cmd_flows, opt == ':' ? "%s needs a value" : "%s: no such option",

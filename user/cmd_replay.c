@@ -24,6 +24,8 @@ struct replay {
 	size_t count, room;
 	bool nomem;
 	bool progress; /* somebody watches */
+	bool kernel; /* --engine */
+	struct ruleset *guard; /* --guard, or NULL */
 };
 
 static void keep(void *ctx, const struct sw_conn *c, u64 birth)
@@ -52,6 +54,26 @@ static int by_first(const void *a, const void *b)
 	return x->birth < y->birth ? -1 : x->birth > y->birth;
 }
 
+/* What the guard would have done, after the records. */
+static void print_guard(struct replay *r, struct json *j)
+{
+	const struct sw_stats *c = &r->engine.stats;
+
+	if (!j) {
+		printf("\nguard, mode %s, by the capture's clock; nothing was dropped\n",
+		       guard_mode_name[r->guard->rules.mode]);
+		render_guard_verdicts(stdout, c);
+		return;
+	}
+	json_obj(j);
+	json_key(j, "guard");
+	json_obj(j);
+	render_guard_counts(j, r->guard->rules.mode, c);
+	json_end_obj(j);
+	json_end_obj(j);
+	json_line(j);
+}
+
 static void print_records(struct replay *r, const struct global *g)
 {
 	struct json *j = g->json ? json_open(stdout) : NULL;
@@ -67,10 +89,12 @@ static void print_records(struct replay *r, const struct global *g)
 		else
 			render_table_add(&table, &rec);
 	}
+	if (!j)
+		render_table_end(&table);
+	if (r->guard)
+		print_guard(r, j);
 	if (j)
 		json_close(j);
-	else
-		render_table_end(&table);
 }
 
 static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
@@ -83,15 +107,19 @@ static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64
 			r->count);
 }
 
-static int replay_file(struct replay *r, const char *path, bool kernel, const struct global *g)
+static int replay_file(struct replay *r, const char *path, const struct global *g)
 {
 	char why[512] = "no memory for the table";
 	u64 lost;
 	int ret = EXIT_DONE;
 
-	if (kernel ? engine_open_kernel(&r->engine, CONF_FLOWS, CONF_HALF_OPEN, why, sizeof(why))
-		   : engine_open(&r->engine, CONF_FLOWS, CONF_HALF_OPEN))
+	if (r->kernel ? engine_open_kernel(&r->engine, CONF_FLOWS, CONF_HALF_OPEN, why, sizeof(why))
+		      : engine_open(&r->engine, CONF_FLOWS, CONF_HALF_OPEN))
 		return cmd_fail("%s: %s", path, why);
+	if (r->guard && engine_guard(&r->engine, r->guard)) {
+		engine_close(&r->engine);
+		return cmd_fail("%s: the guard's rules do not fit into memory", path);
+	}
 	r->engine.gone = keep;
 	r->engine.ctx = r;
 	r->count = 0;
@@ -120,37 +148,56 @@ static int replay_file(struct replay *r, const char *path, bool kernel, const st
 	return ret;
 }
 
-static int run(int argc, char **argv, const struct global *g)
+static int parse(struct replay *r, struct ruleset *rs, int argc, char **argv)
 {
-	static const struct option options[] = {{"engine", required_argument, NULL, 'e'}, {0}};
-	struct replay r = {.progress = !g->quiet && isatty(STDERR_FILENO)};
-	bool kernel = false;
-	int ret = EXIT_DONE, opt;
+	static const struct option options[] = {
+		{"engine", required_argument, NULL, 'e'}, {"guard", required_argument, NULL, 'g'}, {0}};
+	char why[RULESET_WHY];
+	int opt;
 
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		if (opt == ':')
 			return cmd_usage(&cmd_replay, "%s: no value", argv[optind - 1]);
-		if (opt != 'e')
+		if (opt == 'e') {
+			r->kernel = !strcmp(optarg, "kernel");
+			if (!r->kernel && strcmp(optarg, "native"))
+				return cmd_usage(&cmd_replay, "--engine %s: not native or kernel", optarg);
+		} else if (opt == 'g') {
+			ruleset_free(rs);
+			if (ruleset_load(rs, optarg, why))
+				return cmd_fail("%s", why);
+			r->guard = rs;
+		} else {
 			return cmd_usage(&cmd_replay, "%s: no such option", argv[optind - 1]);
-		kernel = !strcmp(optarg, "kernel");
-		if (!kernel && strcmp(optarg, "native"))
-			return cmd_usage(&cmd_replay, "--engine %s: not native or kernel", optarg);
+		}
 	}
-	if (optind == argc)
-		return cmd_usage(&cmd_replay, "no capture named");
+	return optind == argc ? cmd_usage(&cmd_replay, "no capture named") : 0;
+}
+
+static int run(int argc, char **argv, const struct global *g)
+{
+	struct replay r = {.progress = !g->quiet && isatty(STDERR_FILENO)};
+	struct ruleset rs;
+	int ret;
+
+	ruleset_init(&rs);
+	ret = parse(&r, &rs, argc, argv);
+	if (ret)
+		return ret;
 	for (int i = optind; i < argc; i++) {
-		int one = replay_file(&r, argv[i], kernel, g);
+		int one = replay_file(&r, argv[i], g);
 		ret = one ? one : ret;
 	}
 	free(r.kept);
+	ruleset_free(&rs);
 	return ret;
 }
 
 const struct command cmd_replay = {
 	.name = "replay",
 	.run = run,
-	.usage = "replay FILE... [--engine native|kernel]",
+	.usage = "replay FILE... [--engine native|kernel] [--guard FILE]",
 	.summary = "Run captures through the same tracker, with their own clock",
 	.help = "Reads pcap and pcapng (Ethernet, raw IP, Linux cooked v1 and v2, null/loopback), - is standard "
 		"input.\n"
@@ -158,5 +205,7 @@ const struct command cmd_replay = {
 		"packet;\n"
 		"with --json as JSON Lines.\n"
 		"  --engine native   the shared core in this process: needs no privilege (default)\n"
-		"  --engine kernel   the very BPF programs that attach uses, by BPF_PROG_TEST_RUN: needs root\n",
+		"  --engine kernel   the very BPF programs that attach uses, by BPF_PROG_TEST_RUN: needs root\n"
+		"  --guard FILE      what a guard with these rules would have done with the SYNs (mode off judges "
+		"none)\n",
 };

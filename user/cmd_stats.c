@@ -10,6 +10,7 @@
 #include "cmd.h"
 #include "render.h"
 #include "snapshot.h"
+#include "words.h"
 
 #define WATCH_MIN 0.05
 #define WATCH_MAX 86400.0
@@ -150,7 +151,7 @@ static int run(int argc, char **argv, const struct global *g)
 		{"services", required_argument, NULL, 's'},
 		{},
 	};
-	struct options o = {.services = 100};
+	struct options o = {.services = SNAPSHOT_SERVICES};
 	unsigned long long n;
 	int opt;
 
@@ -162,7 +163,7 @@ static int run(int argc, char **argv, const struct global *g)
 				return cmd_usage(&cmd_stats, "--watch=%s: seconds from %g to %g", optarg, WATCH_MIN,
 						 WATCH_MAX);
 		} else if (opt == 's') {
-			if (!cmd_number(optarg, 0, SW_SERVICES, &n))
+			if (!words_number(optarg, 0, SW_SERVICES, &n))
 				return cmd_usage(&cmd_stats, "--services %s: a number up to %d", optarg, SW_SERVICES);
 			o.services = n;
 		} else {

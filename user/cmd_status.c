@@ -29,6 +29,7 @@ struct status {
 	struct snapshot snap;
 	struct utsname uts;
 	bool dispatcher, tcx, btf;
+	char cookies[192]; /* when the guard can answer with them, here */
 	struct row *row;
 	u32 rows;
 };
@@ -45,6 +46,40 @@ static void look(struct status *s, struct row *r)
 	iface_describe(&now, &r->reg.iface);
 	if (if_indextoname(r->reg.key.ifindex, name))
 		memcpy(r->reg.iface.name, name, sizeof(r->reg.iface.name));
+}
+
+static int sysctl(const char *name)
+{
+	char path[64];
+	FILE *in;
+	int n = -1;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	in = fopen(path, "re");
+	if (in && fscanf(in, "%d", &n) != 1)
+		n = -1;
+	if (in)
+		fclose(in);
+	return n;
+}
+
+/* What the kernel lets the guard do in this network namespace. */
+static void describe_cookies(struct status *s)
+{
+	int cookies = sysctl("tcp_syncookies"), stamps = sysctl("tcp_timestamps");
+	const char *instead = s->snap.guard.flags & SW_GUARD_NO_COOKIE_DROP ? "dropped" : "passed";
+
+	if (!load_cookies())
+		snprintf(s->cookies, sizeof(s->cookies), "none, this kernel lacks the helpers (such SYNs are %s)",
+			 instead);
+	else if (!cookies)
+		snprintf(s->cookies, sizeof(s->cookies), "none, net.ipv4.tcp_syncookies=0 (such SYNs are %s)", instead);
+	else
+		snprintf(s->cookies, sizeof(s->cookies), "%s; window scale and SACK %s",
+			 cookies == 2 ? "at once (net.ipv4.tcp_syncookies=2)"
+				      : "when a listener's queue is full, till then the kernel gets the SYN "
+					"(net.ipv4.tcp_syncookies=1)",
+			 stamps == 2 ? "kept" : "lost (net.ipv4.tcp_timestamps=2 keeps them)");
 }
 
 static int collect(struct status *s, const char *dir)
@@ -73,6 +108,7 @@ static int collect(struct status *s, const char *dir)
 	s->dispatcher = s->dispatcher || xdp_dispatcher_works();
 	s->tcx = tcx_works(if_nametoindex("lo"));
 	s->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+	describe_cookies(s);
 	return 0;
 }
 
@@ -154,7 +190,11 @@ static void print_json(const struct status *s)
 	json_tables(j, &s->snap);
 	json_key(j, "guard");
 	json_obj(j);
-	json_ks(j, "mode", "off");
+	json_ks(j, "mode", guard_mode_name[s->snap.guard.mode]);
+	json_kn(j, "source_rows", s->snap.guard.rows);
+	json_kn(j, "services", s->snap.guard.services);
+	json_kn(j, "prefixes", s->snap.guard.listed);
+	json_ks(j, "cookies", s->cookies);
 	json_end_obj(j);
 	json_end_obj(j);
 	json_line(j);
@@ -192,7 +232,7 @@ static void print_text(const struct status *s)
 	printf("Kernel     %s: TCX %s, XDP dispatcher %s, BTF %s\n", s->uts.release,
 	       s->tcx ? "yes" : "no (clsact instead)", s->dispatcher ? "yes" : "no (XDP runs alone)",
 	       s->btf ? "yes" : "no");
-	printf("Guard      off\n");
+	printf("Guard      %s; cookies: %s\n", guard_mode_name[s->snap.guard.mode], s->cookies);
 	print_ifaces(s);
 	printf("\n%-15s  %12s  %12s  %6s\n", "TABLE", "ENTRIES", "CAPACITY", "USED");
 	for (int t = 0; t < TABLE_COUNT; t++) {

@@ -30,7 +30,8 @@ int conf_defaults(struct sw_conf *conf)
 {
 	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
 		conf->timeout[i] = timeout_ms[i] * 1000000;
-	if (getrandom(conf->hash_key, sizeof(conf->hash_key), 0) != sizeof(conf->hash_key))
+	if (getrandom(conf->hash_key, sizeof(conf->hash_key), 0) != sizeof(conf->hash_key) ||
+	    getrandom(conf->guard_key, sizeof(conf->guard_key), 0) != sizeof(conf->guard_key))
 		return -EIO;
 	return 0;
 }

@@ -39,6 +39,8 @@ void engine_close(struct engine *e)
 {
 	if (e->driver && e->driver->close)
 		e->driver->close(e);
+	engine_guard_close(e->guard);
+	e->guard = NULL;
 	free(e->set);
 	free(e->tags);
 	free(e->birth);
@@ -70,6 +72,12 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
 		return;
+	if (e->guard && p->kind == SW_KIND_SYN &&
+	    sw_known(&e->tags[at], &e->set[at], sw_tag_of(hash), &p->key) != SW_KNOWN_LIVING) {
+		e->verdict = engine_guard_judge(e->guard, p, now);
+		if (e->verdict < SW_VERDICT_COUNT)
+			e->stats.verdict[e->verdict]++;
+	}
 	memcpy(&before, &e->set[at], sizeof(before));
 	sw_table_step(&e->tags[at], &e->set[at], sw_tag_of(hash), p, now, &e->conf, &step);
 	engine_stepped(e, at, step.way, step.dropped, &before);
@@ -77,6 +85,8 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 		e->stats.event[i] += step.events >> i & 1;
 	sw_hist_add(&e->stats.syn_synack, step.syn_synack_ns);
 	sw_hist_add(&e->stats.synack_ack, step.synack_ack_ns);
+	if (e->guard && step.proved)
+		engine_guard_proved(e->guard, p, now);
 }
 
 static void native_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
@@ -100,11 +110,23 @@ static void native_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, b
 	engine_track(e, &p, now);
 }
 
-static const struct engine_driver native = {.frame = native_frame};
+static int native_guard(struct engine *e, const struct ruleset *rs)
+{
+	e->guard = engine_guard_open(&e->conf, rs);
+	return e->guard ? 0 : -ENOMEM;
+}
+
+static const struct engine_driver native = {.frame = native_frame, .guard = native_guard};
+
+int engine_guard(struct engine *e, const struct ruleset *rs)
+{
+	return e->driver->guard(e, rs);
+}
 
 void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
 {
 	e->frames++;
+	e->verdict = SW_VERDICT_COUNT;
 	if (now < e->last_ns)
 		e->backwards++;
 	else

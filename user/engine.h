@@ -4,6 +4,7 @@
 #ifndef SYNWAVE_ENGINE_H
 #define SYNWAVE_ENGINE_H
 
+#include "engine_guard.h"
 #include "synwave/table.h"
 
 struct engine;
@@ -11,6 +12,7 @@ struct engine_driver {
 	void (*frame)(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now);
 	void (*finish)(struct engine *e); /* fetches tags and counters */
 	void (*close)(struct engine *e);
+	int (*guard)(struct engine *e, const struct ruleset *rs); /* 0 or -errno */
 };
 
 struct engine {
@@ -22,6 +24,8 @@ struct engine {
 	u64 *birth; /* number of the frame that began what lies in a way */
 	u64 frames; /* fed so far */
 	struct sw_stats stats;
+	u32 verdict; /* the guard's on the last frame, enum sw_verdict; SW_VERDICT_COUNT: none */
+	struct engine_guard *guard; /* the native engine's; NULL: none */
 	u64 last_ns; /* the latest time seen */
 	u64 backwards; /* frames older than the one before */
 	u64 errors; /* frames, or counters, that the kernel would not run or show */
@@ -33,6 +37,9 @@ struct engine {
 int engine_open(struct engine *e, u32 flows, u32 half_open);
 /* The same in the kernel; on error one line in `why`. */
 int engine_open_kernel(struct engine *e, u32 flows, u32 half_open, char *why, size_t room);
+/* Before the first frame: the guard judges too, by the capture's clock; what it says is counted in stats.verdict and changes
+ * nothing. `rs` must live as long as the engine. 0 or -errno. */
+int engine_guard(struct engine *e, const struct ruleset *rs);
 void engine_close(struct engine *e);
 /* One frame; `cap` bytes of `size` are there. `l3`: it begins with the IP header. */
 void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now);

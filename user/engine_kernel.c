@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "engine.h"
+#include "guard_store.h"
 #include "percpu.h"
 #include "synwave.skel.h"
 
@@ -41,12 +42,13 @@ static void kernel_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, b
 	}
 	cap = cap < HEAD ? cap : HEAD;
 	memcpy(room + at, frame, cap);
-	*io = (struct sw_replay){.now = now, .size = size + at, .set = ~0u};
+	*io = (struct sw_replay){.now = now, .size = size + at, .set = ~0u, .verdict = SW_VERDICT_COUNT};
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = room, .data_size_in = cap + at < ETH ? ETH : cap + at);
 	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.synwave_xdp), &run)) {
 		e->errors++;
 		return;
 	}
+	e->verdict = io->verdict;
 	if (io->set >= e->conf.sets)
 		return;
 	struct sw_set before = e->set[io->set];
@@ -66,7 +68,19 @@ static void kernel_finish(struct engine *e)
 		e->errors++;
 }
 
-static const struct engine_driver kernel = {kernel_frame, kernel_finish, kernel_close};
+/* By the very code that writes an instance's rules. */
+static int kernel_guard(struct engine *e, const struct ruleset *rs)
+{
+	struct engine_kernel *k = e->own;
+	struct store s = {.dir = "the kernel"};
+
+#define FD_(field, name) s.fd.field = bpf_map__fd(k->skel->maps.field);
+	STORE_MAPS(FD_)
+#undef FD_
+	return guard_write(&s, rs);
+}
+
+static const struct engine_driver kernel = {kernel_frame, kernel_finish, kernel_close, kernel_guard};
 
 int engine_open_kernel(struct engine *e, u32 flows, u32 half_open, char *why, size_t room)
 {

@@ -56,6 +56,11 @@ static const char *mode_word(u32 mode)
 	return mode == SW_HOOK_XDP_GENERIC ? "generic" : "native";
 }
 
+static enum program program_for(u32 mode)
+{
+	return mode == SW_HOOK_XDP_GENERIC ? PROG_XDP_GENERIC : PROG_XDP;
+}
+
 static void name_of(u32 prog_id, char name[16])
 {
 	struct bpf_prog_info info = {};
@@ -178,7 +183,7 @@ void xdp_drop(struct hook *h, const struct hooks *now, u32 parts)
 /* Into the dispatcher; an older one of ours leaves it afterwards. */
 static int put_chained(struct hook *h, u32 mode)
 {
-	struct synwave_bpf *skel = load_open(h->loader, PROG_XDP);
+	struct synwave_bpf *skel = load_open(h->loader, program_for(mode));
 	enum xdp_attach_mode how = mode == SW_HOOK_XDP_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE;
 	struct xdp_program *p;
 	int err;
@@ -260,7 +265,7 @@ static int put_first(struct hook *h, u32 mode, const struct hooks *now)
 			return store_fail(&h->in->s, err, "%s: libxdp cannot add to the dispatcher there: %s", h->name,
 					  load_verdict(err));
 	}
-	fd = load_program(h->loader, PROG_XDP);
+	fd = load_program(h->loader, program_for(mode));
 	if (fd < 0)
 		return fd;
 	err = link_put(h, PART_XDP_LINK, fd, mode_flags(mode));
@@ -275,7 +280,7 @@ static int put_again(struct hook *h, u32 mode, const struct hooks *now)
 	if (now->have & 1 << PART_XDP_CHAIN) {
 		err = put_chained(h, mode);
 	} else {
-		fd = load_program(h->loader, PROG_XDP);
+		fd = load_program(h->loader, program_for(mode));
 		if (fd < 0)
 			return fd;
 		err = now->have & 1 << PART_XDP_LINK ? link_put(h, PART_XDP_LINK, fd, mode_flags(mode))
@@ -300,7 +305,7 @@ int hook_xdp(struct hook *h, u32 mode)
 		return put_again(h, mode, &now);
 	/* The kernel has native or generic XDP on a device, not both: the old one goes first, for as short as can be. */
 	if (!(now.have & 1 << PART_XDP_CHAIN)) {
-		err = load_program(h->loader, PROG_XDP);
+		err = load_program(h->loader, program_for(mode));
 		if (err < 0)
 			return err;
 	}

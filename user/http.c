@@ -12,7 +12,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
+
+#include "gzip.h"
 
 #define SPARE      16 /* connections that have been told to go may still be there */
 #define MEMORY     16384 /* bytes a connection: headers must fit */
@@ -208,63 +209,51 @@ int http_quality(const char *header, const char *word)
 	return -1;
 }
 
-/* Replaces the body; leaves it where that is not possible. */
-static bool gzip(char **body, size_t *size)
-{
-	z_stream z = {};
-	bool done = false;
-	size_t room;
-	char *out;
-
-	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return false;
-	room = deflateBound(&z, *size);
-	out = malloc(room);
-	if (out) {
-		z.next_in = (Bytef *)*body;
-		z.avail_in = *size;
-		z.next_out = (Bytef *)out;
-		z.avail_out = room;
-		done = deflate(&z, Z_FINISH) == Z_STREAM_END;
-	}
-	if (done) {
-		free(*body);
-		*body = out;
-		*size = z.total_out;
-	} else {
-		free(out);
-	}
-	deflateEnd(&z);
-	return done;
-}
-
 static const char *header(struct MHD_Connection *c, const char *name)
 {
 	return MHD_lookup_connection_value(c, MHD_HEADER_KIND, name) ?: "";
 }
 
-static enum MHD_Result reply(struct MHD_Connection *c, const struct http_reply *r, char *body, size_t size)
+/* As the client can read it: what is worth it gzipped, if it may be. */
+static bool encode(struct MHD_Connection *c, const struct http_reply *r, char **body, size_t *size)
+{
+	bool may = http_quality(header(c, "Accept-Encoding"), "gzip") > 0;
+
+	if (r->gzipped)
+		return may || !gzip_unpack(body, size);
+	return may && *size >= WORTH_GZIP && gzip_pack(body, size);
+}
+
+static enum MHD_Result reply(struct MHD_Connection *c, struct http_reply *r, char *body, size_t size)
 {
 	static const char *const always[][2] = {
-		{"Cache-Control", "no-store"},
-		{"Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; "
-					    "form-action 'none'; frame-ancestors 'none'"},
+		{"Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+					    "connect-src 'self'; base-uri 'none'; form-action 'none'; "
+					    "frame-ancestors 'none'"},
+		{"Cross-Origin-Resource-Policy", "same-origin"},
 		{"Referrer-Policy", "no-referrer"},
 		{"Vary", "Accept, Accept-Encoding"},
 		{"X-Content-Type-Options", "nosniff"},
 	};
-	bool zipped =
-		size >= WORTH_GZIP && http_quality(header(c, "Accept-Encoding"), "gzip") > 0 && gzip(&body, &size);
-	struct MHD_Response *m = MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
+	bool zipped = encode(c, r, &body, &size);
+	struct MHD_Response *m;
 	enum MHD_Result ret;
 
+	if (*r->tag && strstr(header(c, "If-None-Match"), r->tag)) {
+		r->status = MHD_HTTP_NOT_MODIFIED;
+		size = 0;
+	}
+	m = MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
 	if (!m) {
 		free(body);
 		return MHD_NO;
 	}
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		MHD_add_response_header(m, always[i][0], always[i][1]);
+	MHD_add_response_header(m, "Cache-Control", *r->tag ? "no-cache" : "no-store");
 	MHD_add_response_header(m, "Content-Type", r->type);
+	if (*r->tag)
+		MHD_add_response_header(m, "ETag", r->tag);
 	if (zipped)
 		MHD_add_response_header(m, "Content-Encoding", "gzip");
 	if (r->status == MHD_HTTP_METHOD_NOT_ALLOWED) {

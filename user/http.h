@@ -19,6 +19,8 @@ struct http_reply {
 	unsigned int status;
 	const char *type;
 	FILE *body;
+	bool gzipped; /* the body is; who cannot read that gets it unpacked */
+	char tag[16]; /* ETag of what may be kept and asked for again; "": is not to be kept */
 };
 
 typedef void http_answer(void *ctx, const struct http_request *q, struct http_reply *r);

@@ -13,7 +13,7 @@
 #include "synwave.skel.h"
 
 const char *const program_name[PROG_COUNT] = {
-	"synwave_xdp", "synwave_in", "synwave_out", "synwave_in_l3", "synwave_out_l3",
+	"synwave_xdp", "synwave_xdp", "synwave_in", "synwave_out", "synwave_in_l3", "synwave_out_l3",
 };
 
 static struct {
@@ -104,8 +104,19 @@ static struct bpf_program *program_of(struct synwave_bpf *skel, enum program p)
 	return bpf_object__find_program_by_name(skel->obj, program_name[p]);
 }
 
+bool load_cookies(void)
+{
+	static int known = -1;
+
+	if (known < 0)
+		known = libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_gen_syncookie, NULL) == 1 &&
+			libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_skc_to_tcp_sock, NULL) == 1;
+	return known;
+}
+
 static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
 {
+	struct bpf_program *prog;
 	struct synwave_bpf *skel = synwave_bpf__open();
 	int err;
 
@@ -114,15 +125,17 @@ static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
 		return NULL;
 	}
 	skel->rodata->conf = s->info.conf;
+	skel->rodata->have_cookies = load_cookies();
+	skel->rodata->partial_sums = wanted != PROG_XDP;
 	err = bpf_map__set_max_entries(skel->maps.tags, s->info.conf.sets);
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.sets, s->info.conf.sets);
 	if (!err)
 		err = reuse(skel, s);
-	for (enum program p = 0; p < PROG_COUNT && !err; p++) {
-		struct bpf_program *prog = program_of(skel, p);
-
-		bpf_program__set_autoload(prog, p == wanted);
+	bpf_object__for_each_program(prog, skel->obj)
+	{
+		bpf_program__set_autoload(prog, wanted != PROG_NONE &&
+							!strcmp(bpf_program__name(prog), program_name[wanted]));
 		/* statistics only: the verifier's last word without its minutes of log */
 		bpf_program__set_log_level(prog, 4);
 		bpf_program__set_log_buf(prog, logs.verifier, sizeof(logs.verifier));

@@ -6,7 +6,17 @@
 
 #include "store.h"
 
-enum program { PROG_XDP, PROG_IN, PROG_OUT, PROG_IN_L3, PROG_OUT_L3, PROG_COUNT, PROG_NONE = PROG_COUNT };
+/* PROG_XDP_GENERIC: the same program, told that checksums may not be finished yet. */
+enum program {
+	PROG_XDP,
+	PROG_XDP_GENERIC,
+	PROG_IN,
+	PROG_OUT,
+	PROG_IN_L3,
+	PROG_OUT_L3,
+	PROG_COUNT,
+	PROG_NONE = PROG_COUNT
+};
 
 struct synwave_bpf;
 struct loader {
@@ -18,6 +28,7 @@ void load_logs(bool verbose); /* silences libbpf and libxdp, or not */
 const char *load_last(void); /* the last thing they complained of since load_forget, one line, may be empty */
 void load_forget(void);
 
+bool load_cookies(void); /* the kernel has the helpers that SYN cookies need */
 int load_maps(struct store *s); /* creates the maps by s->info.conf, unpinned, into s->fd */
 int load_program(struct loader *l, enum program p); /* its fd, which the loader keeps; or -errno */
 void load_close(struct loader *l);

@@ -12,7 +12,7 @@
 #define PIN_DEFAULT "/sys/fs/bpf/synwave"
 
 static const struct command *const commands[] = {
-	&cmd_attach, &cmd_detach, &cmd_status, &cmd_stats, &cmd_flows, &cmd_replay, &cmd_export,
+	&cmd_attach, &cmd_detach, &cmd_status, &cmd_stats, &cmd_flows, &cmd_replay, &cmd_guard, &cmd_export,
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -65,21 +65,6 @@ void cmd_note(const struct global *g, const char *format, ...)
 	va_start(args, format);
 	say(format, args);
 	va_end(args);
-}
-
-bool cmd_number(const char *text, unsigned long long min, unsigned long long max, unsigned long long *value)
-{
-	unsigned long long n;
-	char *end;
-
-	if (!isdigit((unsigned char)*text)) /* strtoull takes signs and blanks */
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (errno || *end || n < min || n > max)
-		return false;
-	*value = n;
-	return true;
 }
 
 static const char global_help[] =

@@ -12,21 +12,11 @@ static const char *const event_word[SW_EVENT_COUNT] = {SW_EVENTS(NAME_)};
 #define NODE_EXPORTER_(symbol, name, word) [SW_##symbol] = word,
 static const char *const state_word[SW_STATE_COUNT] = {SW_STATES(NODE_EXPORTER_)};
 
-static const char *const mode_word[] = {"off", "dry-run", "enforce"};
-static const char *const cookie_word[] = {"sent", "valid", "invalid"};
+#define COOKIE_(symbol, name, help) name,
+static const char *const cookie_word[SW_COOKIE_COUNT] = {SW_COOKIES(COOKIE_)};
 /* What stopped an entry from getting its place: the set had no protected way left; the array could not be read; the
  * hash map was full. */
 static const char *const table_errno[TABLE_COUNT] = {"ENOSPC", "ENOENT", "E2BIG"};
-static const struct {
-	const char *verdict, *reason;
-} verdict_word[] = {
-	{"pass", "allow"},         {"pass", "within"},
-	{"drop", "deny"},          {"drop", "source"},
-	{"drop", "service"},       {"challenge", "service"},
-	{"would_drop", "deny"},    {"would_drop", "source"},
-	{"would_drop", "service"}, {"would_challenge", "service"},
-};
-
 static u64 number_at(const void *base, size_t at)
 {
 	return *(const u64 *)((const char *)base + at);
@@ -122,34 +112,21 @@ static void get_table_errors(const struct metric *m, const struct scrape *s, str
 	}
 }
 
-/* The guard is not built yet: it is off, and what it has not done is counted as such. */
 static void get_guard_mode(const struct metric *m, const struct scrape *s, struct metric_sink *to)
 {
-	(void)s;
-	for (u32 i = 0; i < SW_ARRAY_SIZE(mode_word); i++) {
-		struct label label = {"mode", mode_word[i]};
+	for (u32 i = 0; i < SW_GUARD_MODES; i++) {
+		struct label label = {"mode", guard_mode_name[i]};
 
-		to->number(to, m, &label, 1, i == 0);
+		to->number(to, m, &label, 1, i == s->snap.guard.mode);
 	}
 }
 
 static void get_guard_syn(const struct metric *m, const struct scrape *s, struct metric_sink *to)
 {
-	(void)s;
-	for (u32 i = 0; i < SW_ARRAY_SIZE(verdict_word); i++) {
+	for (u32 i = 0; i < SW_VERDICT_COUNT; i++) {
 		struct label label[] = {{"verdict", verdict_word[i].verdict}, {"reason", verdict_word[i].reason}};
 
-		to->number(to, m, label, 2, 0);
-	}
-}
-
-static void get_guard_cookies(const struct metric *m, const struct scrape *s, struct metric_sink *to)
-{
-	(void)s;
-	for (u32 i = 0; i < m->words; i++) {
-		struct label label = {m->label, m->word[i]};
-
-		to->number(to, m, &label, 1, 0);
+		to->number(to, m, label, 2, s->snap.count.verdict[i]);
 	}
 }
 
@@ -227,14 +204,13 @@ const struct metric metrics[] = {
 	 SERVICES(half_open, other_half_open)},
 
 	{"synwave_guard_mode", METRIC_GAUGE, "", "1 for the mode that the guard is in.", .get = get_guard_mode,
-	 .series = SW_ARRAY_SIZE(mode_word), .labels = "mode=\"off|dry-run|enforce\""},
+	 .series = SW_GUARD_MODES, .labels = "mode=\"off|dry-run|enforce\""},
 	{"synwave_guard_syn_total", METRIC_COUNTER, "", "SYNs that the guard judged.", .get = get_guard_syn,
-	 .series = SW_ARRAY_SIZE(verdict_word),
+	 .series = SW_VERDICT_COUNT,
 	 .labels = "verdict=\"pass|drop|challenge|would_drop|would_challenge\", "
-		   "reason=\"allow|within|deny|source|service\""},
-	{"synwave_guard_cookies_total", METRIC_COUNTER, "", "SYN cookies of the guard.", .get = get_guard_cookies,
-	 .series = SW_ARRAY_SIZE(cookie_word), .label = "result", .word = cookie_word,
-	 .words = SW_ARRAY_SIZE(cookie_word)},
+		   "reason (see `synwave guard`, docs/guard.md)"},
+	{"synwave_guard_cookies_total", METRIC_COUNTER, "", "SYN cookies of the guard.",
+	 WORDS("result", cookie_word, SW_COOKIE_SENT, SW_COOKIE_INVALID, snap.count.cookie)},
 
 	{"synwave_table_entries", METRIC_GAUGE, "", "Entries in a table.", TABLES(entries)},
 	{"synwave_table_capacity", METRIC_GAUGE, "", "Entries that a table has room for.", TABLES(capacity)},

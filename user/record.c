@@ -9,7 +9,7 @@
 const char *const sw_state_name[SW_STATE_COUNT] = {SW_STATES(NAME_)};
 
 static const char *const role_name[] = {"client", "server"};
-static const char *const origin_name[] = {"syn", "syn-ack", "midstream"};
+static const char *const origin_name[] = {"syn", "syn-ack", "midstream", "cookie"};
 
 static bool silent(const struct sw_conn *c, int role)
 {
@@ -43,6 +43,8 @@ const char *conn_state(const struct sw_conn *c)
 		return silent(c, SW_SERVER) ? "SH" : "S2";
 	if (fin[SW_SERVER])
 		return silent(c, SW_CLIENT) ? "SHR" : "S3";
+	if (origin == SW_ORIGIN_COOKIE)
+		return "S1";
 	if (origin == SW_ORIGIN_SYN)
 		return c->end[SW_SERVER].flags & SW_E_OFFER               ? "S1"
 		       : c->flags & SW_C_HS_DONE && !silent(c, SW_SERVER) ? "OTH"
@@ -98,7 +100,7 @@ void record_from(struct record *r, const struct sw_conn *c, bool expired, u64 ep
 			r->end[role].state = SW_CLOSED;
 	}
 	r->local = local_name(c->flags);
-	r->origin = origin_name[SW_ORIGIN(c->flags) % 3];
+	r->origin = origin_name[SW_ORIGIN(c->flags) & 3];
 	r->conn_state = conn_state(c);
 	r->has_syn_synack = c->synack_ns && SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
 	r->syn_synack_ns = c->synack_ns - c->first_ns;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #include "record.h"
+#include "ruleset.h"
+#include "words.h"
 
 /* JSON through yajl, straight to a stream. Short names: the callers read as the document they write. */
 struct json;
@@ -46,13 +48,35 @@ struct snapshot;
 void render_stats_json(struct json *j, const struct snapshot *m, u32 services);
 void render_stats_text(FILE *out, const struct snapshot *m, const struct snapshot *before, u32 services);
 
+/* `guard show`. */
+#define GUARD_TOP 20
+struct guard_view {
+	struct ruleset rules;
+	struct sw_stats count;
+	struct sw_top_entry top[GUARD_TOP];
+	int tops, verified;
+	u64 now_ns; /* clock of the table */
+};
+void render_guard_json(struct json *j, const struct guard_view *v);
+void render_guard_verdicts(FILE *out, const struct sw_stats *c); /* a line each that is not 0 */
+void render_guard_text(FILE *out, const struct guard_view *v);
+struct verdict_word {
+	const char *verdict, *reason;
+};
+extern const struct verdict_word verdict_word[SW_VERDICT_COUNT];
+extern const char *const act_name[SW_ACT_COUNT];
+u64 guard_act_sum(const struct sw_stats *c, u32 act); /* of all reasons */
+/* Of all verdicts with the reason of row `i`; false: an earlier row has the same reason. */
+bool guard_reason_sum(const struct sw_stats *c, u32 i, u64 *n);
+/* The guard's counters: `guard` of stats --json. */
+void render_guard_counts(struct json *j, u32 mode, const struct sw_stats *count);
+
 /* Prometheus text 0.0.4, or OpenMetrics 1.0; docs/metrics.md; a page for people, with the reason if there are no
  * numbers. */
 struct scrape;
 void render_prom(FILE *out, const struct scrape *s, bool openmetrics);
 void render_metrics_manual(FILE *out);
 void render_page(FILE *out, const struct scrape *s);
-extern const char render_style[]; /* the page's style sheet */
 
 /* Pieces of text. The buffer comes back, for use as an argument. */
 #define TEXT_SIZE 64

@@ -115,6 +115,7 @@ static void json_service_counts(struct json *j, const struct snapshot_service *v
 	json_kn(j, "completed", v->count.completed);
 	json_kn(j, "half_open", v->half_open);
 	json_kn(j, "refused", v->count.refused);
+	json_counts(j, "guard", act_name, v->count.guard, 0, SW_ACT_COUNT);
 }
 
 static void json_services(struct json *j, const struct snapshot *m, u32 most)
@@ -130,27 +131,16 @@ static void json_services(struct json *j, const struct snapshot *m, u32 most)
 		json_ks(j, "addr", text_addr(addr, v->key.addr));
 		json_kn(j, "port", v->key.port);
 		json_service_counts(j, v);
-		json_key(j, "guard");
-		json_obj(j);
-		json_end_obj(j);
 		json_end_obj(j);
 	}
 	json_end_arr(j);
 }
 
-static void json_guard(struct json *j)
+static void json_guard(struct json *j, const struct snapshot *m)
 {
-	static const char *const zero[] = {"passed",          "dropped",       "challenged",     "would_drop",
-					   "would_challenge", "cookies_valid", "cookies_invalid"};
-
 	json_key(j, "guard");
 	json_obj(j);
-	json_ks(j, "mode", "off");
-	for (u32 i = 0; i < SW_ARRAY_SIZE(zero); i++)
-		json_kn(j, zero[i], 0);
-	json_key(j, "by_reason");
-	json_obj(j);
-	json_end_obj(j);
+	render_guard_counts(j, m->guard.mode, &m->count);
 	json_end_obj(j);
 }
 
@@ -188,7 +178,7 @@ void render_stats_json(struct json *j, const struct snapshot *m, u32 services)
 	json_hist(j, "synack_ack", &m->count.synack_ack);
 	json_end_obj(j);
 	json_services(j, m, services);
-	json_guard(j);
+	json_guard(j, m);
 	json_counts(j, "ignored", reason_name, m->count.ignored, SW_OK + 1, SW_REASON_COUNT);
 	json_tables(j, m);
 	json_kn(j, "events_lost", 0); /* nobody is sent any yet */
@@ -199,6 +189,8 @@ void render_stats_json(struct json *j, const struct snapshot *m, u32 services)
 	json_end_obj(j);
 	json_kn(j, "services_full", m->count.services_full);
 	json_kn(j, "at_ns", m->at_ns);
+	json_kn(j, "monotonic_ns", m->now_ns);
+	json_kn(j, "created_ns", m->created_ns);
 	json_end_obj(j);
 	json_line(j);
 }

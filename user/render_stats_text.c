@@ -8,6 +8,7 @@
 static const char *const kind_name[SW_KIND_COUNT] = {SW_KINDS(NAME_)};
 static const char *const reason_name[SW_REASON_COUNT] = {SW_REASONS(NAME_)};
 static const char *const event_name[SW_EVENT_COUNT] = {SW_EVENTS(NAME_)};
+static const char *const cookie_name[SW_COOKIE_COUNT] = {SW_COOKIES(NAME_)};
 
 struct page {
 	FILE *out;
@@ -268,6 +269,31 @@ static void text_services(struct page p, u32 most)
 		text_service(&p, &rest, p.before ? snapshot_rest(p.before, most).count.syn : 0, "(others)");
 }
 
+/* Only where there is a guard, or was one. */
+static void text_guard(const struct page *p)
+{
+	static const char *const column[] = {"SYNs"};
+	const struct sw_stats *n = &p->m->count, *was = p->before ? &p->before->count : n;
+	char title[TEXT_SIZE], name[2 * TEXT_SIZE];
+	u64 judged = 0;
+
+	for (u32 i = 0; i < SW_VERDICT_COUNT; i++)
+		judged += n->verdict[i];
+	if (p->m->guard.mode == SW_GUARD_OFF && !judged)
+		return;
+	snprintf(title, sizeof(title), "guard: %s", guard_mode_name[p->m->guard.mode]);
+	heading(p, title, column, 1, 1);
+	for (u32 i = 0; i < SW_VERDICT_COUNT; i++) {
+		if (!n->verdict[i])
+			continue;
+		snprintf(name, sizeof(name), "%s, %s", verdict_word[i].verdict, verdict_word[i].reason);
+		fprintf(p->out, "  %-24s", name);
+		counter(p, n->verdict[i], was->verdict[i]);
+		fputc('\n', p->out);
+	}
+	text_list(p, "cookies", cookie_name, n->cookie, (1ULL << SW_COOKIE_COUNT) - 1);
+}
+
 static void text_tables(const struct page *p)
 {
 	static const char *const column[] = {"entries", "capacity", "in use", "evicted", "errors"};
@@ -301,5 +327,6 @@ void render_stats_text(FILE *out, const struct snapshot *m, const struct snapsho
 	text_segments(&p);
 	text_latency(&p);
 	text_services(p, services);
+	text_guard(&p);
 	text_tables(&p);
 }

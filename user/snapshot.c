@@ -166,6 +166,7 @@ void snapshot_finish(struct snapshot *m, const struct sw_conf *conf)
 
 int snapshot_take(struct snapshot *m, struct store *s)
 {
+	u64 gen;
 	int err;
 
 	memset(m, 0, sizeof(*m));
@@ -174,7 +175,9 @@ int snapshot_take(struct snapshot *m, struct store *s)
 	if (!m->service || !m->iface)
 		return store_fail(s, -ENOMEM, "out of memory");
 	m->created_ns = s->info.created_ns;
-	err = store_ifaces(s, add_iface, m);
+	err = store_guard(s, &m->guard, &gen);
+	if (!err)
+		err = store_ifaces(s, add_iface, m);
 	if (!err)
 		err = store_services(s, snapshot_add_service, m);
 	if (err)
@@ -211,6 +214,8 @@ struct snapshot_service snapshot_rest(const struct snapshot *m, u32 from)
 		rest.count.completed += v->count.completed;
 		rest.count.refused += v->count.refused;
 		rest.half_open += v->half_open;
+		for (u32 act = 0; act < SW_ACT_COUNT; act++)
+			rest.count.guard[act] += v->count.guard[act];
 	}
 	return rest;
 }

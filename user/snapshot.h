@@ -44,11 +44,15 @@ struct snapshot {
 
 	struct snapshot_iface *iface;
 	u32 ifaces;
+
+	struct sw_guard_rules guard; /* in force */
 };
 
 extern const char *const snapshot_table_name[TABLE_COUNT];
 extern const char *const snapshot_role_name[ROLE_COUNT];
 const char *hook_name(u32 hook); /* enum sw_hook, as read from the map */
+
+#define SNAPSHOT_SERVICES 100 /* that JSON and text hold, unless told otherwise; the others are added up */
 
 /* 0 or -errno with s->why. To be freed in either case. */
 int snapshot_take(struct snapshot *m, struct store *s);

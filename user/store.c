@@ -79,10 +79,8 @@ static int open_failed(struct store *s, const char *name, int err)
 				  "seccomp profile must allow bpf(2)",
 				  s->dir, name, strerror(-err));
 	if (err == -EACCES)
-		return store_fail(s, err,
-				  "may not open %s/%s: %s; run as root, or as a member of the group that `synwave "
-				  "attach --group` named",
-				  s->dir, name, strerror(-err));
+		return store_fail(s, err, "may not open %s/%s: %s; run as root%s", s->dir, name, strerror(-err),
+				  s->change ? "" : ", or as a member of the group that `synwave attach --group` named");
 	return store_fail(s, err, "cannot open %s/%s: %s", s->dir, name, strerror(-err));
 }
 
@@ -151,6 +149,13 @@ static int check_shapes(struct store *s)
 		{"stats", FD_(stats), sizeof(struct sw_stats), 1},
 		{"services", FD_(services), sizeof(struct sw_service), 0},
 		{"ifaces", FD_(ifaces), sizeof(struct sw_iface), 0},
+		{"guard", FD_(guard), sizeof(struct sw_guard), 1},
+		{"guard_rules", FD_(guard_rules), sizeof(struct sw_guard_rules), 2},
+		{"guard_lists", FD_(guard_lists), sizeof(struct sw_list_value), 0},
+		{"guard_limits", FD_(guard_limits), sizeof(struct sw_limit_value), 0},
+		{"guard_cells", FD_(guard_cells), sizeof(u64), SW_GUARD_ALL_CELLS},
+		{"guard_verified", FD_(guard_verified), sizeof(struct sw_verified), SW_VERIFIED_SETS},
+		{"guard_top", FD_(guard_top), sizeof(struct sw_top), 1},
 	};
 	int err = 0;
 
@@ -277,6 +282,25 @@ int store_walk(struct store *s, store_each_set *each, void *ctx)
 
 _Static_assert(sizeof(struct sw_stats) % sizeof(u64) == 0, "counters only");
 _Static_assert(sizeof(struct sw_service) % sizeof(u64) == 0, "counters only");
+
+int store_guard(struct store *s, struct sw_guard_rules *rules, u64 *gen)
+{
+	struct sw_guard g;
+	u32 zero = 0, at;
+	int err = bpf_map_lookup_elem(s->fd.guard, &zero, &g);
+
+	if (err)
+		return store_fail(s, err, "cannot read %s/guard: %s", s->dir, strerror(-err));
+	*gen = g.gen;
+	at = g.gen & 1;
+	err = bpf_map_lookup_elem(s->fd.guard_rules, &at, rules);
+	if (err)
+		return store_fail(s, err, "cannot read %s/guard_rules: %s", s->dir, strerror(-err));
+	if (rules->mode >= SW_GUARD_MODES || rules->rows > SW_GUARD_ROWS)
+		return store_fail(s, -EPROTO,
+				  "%s/guard_rules: not understood; `synwave guard apply FILE` writes it anew", s->dir);
+	return 0;
+}
 
 int store_stats(struct store *s, struct sw_stats *sum)
 {

@@ -15,7 +15,14 @@
 	X(meta, "meta") \
 	X(stats, "stats") \
 	X(services, "services") \
-	X(ifaces, "ifaces")
+	X(ifaces, "ifaces") \
+	X(guard, "guard") \
+	X(guard_rules, "guard_rules") \
+	X(guard_lists, "guard_lists") \
+	X(guard_limits, "guard_limits") \
+	X(guard_cells, "guard_cells") \
+	X(guard_verified, "guard_verified") \
+	X(guard_top, "guard_top")
 
 struct store {
 	char dir[256];
@@ -45,6 +52,9 @@ u64 store_now(void); /* the clock of the table: CLOCK_MONOTONIC, ns */
  * returns non-zero. Memory: a batch, whatever the size of the table. */
 typedef int store_each_set(void *ctx, const struct sw_set *set, const struct sw_tags *tags);
 int store_walk(struct store *s, store_each_set *each, void *ctx);
+
+/* The guard's rules in force, without lists and services. */
+int store_guard(struct store *s, struct sw_guard_rules *rules, u64 *gen);
 
 /* Sums over all CPUs. */
 int store_stats(struct store *s, struct sw_stats *sum);

@@ -20,7 +20,7 @@ _synwave_command() { # the command on the line so far, if any
 }
 
 _synwave() {
-	local commands='attach detach status stats flows replay export'
+	local commands='attach detach status stats flows replay guard export'
 	local options='--pin --json --quiet --verbose --help --version'
 	local states='LISTEN SYN_SENT SYN_RCVD ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING LAST_ACK TIME_WAIT CLOSED
 		listen syn-sent syn-recv established fin-wait-1 fin-wait-2 close-wait closing last-ack time-wait closed'
@@ -42,7 +42,7 @@ _synwave() {
 		return
 		;;
 	--mode) words='auto native generic tc' ;;
-	--textfile)
+	--textfile | --config | --guard | apply)
 		while IFS= read -r file; do COMPREPLY+=("$file"); done < <(compgen -f -- "$word")
 		compopt -o filenames 2>/dev/null
 		return
@@ -59,11 +59,19 @@ _synwave() {
 	*)
 		case $command in
 		'') words="$commands $options" ;;
-		attach) words="$options --mode --ingress-only --flows --half-open --timeout --group $(ls /sys/class/net 2>/dev/null)" ;;
+		attach) words="$options --mode --ingress-only --flows --half-open --timeout --group --config $(ls /sys/class/net 2>/dev/null)" ;;
 		detach) words="$options --all $(ls /sys/class/net 2>/dev/null)" ;;
 		status) words=$options ;;
 		stats) words="$options --watch --services" ;;
 		flows) words="$options --state --service --limit" ;;
+		guard)
+			words="$options show --yaml set allow deny remove apply"
+			if [ "$option" = set ]; then
+				words='mode=off mode=dry-run mode=enforce source.ipv4/ source.ipv6/ service.default= service.
+					cookie_fallback= bogus_acks= verified='
+				compopt -o nospace 2>/dev/null
+			fi
+			;;
 		export) words="$options --textfile --listen --openmetrics" ;;
 		replay)
 			if [[ $word != -* ]]; then
@@ -71,7 +79,7 @@ _synwave() {
 				compopt -o filenames 2>/dev/null
 				return
 			fi
-			words="$options --engine"
+			words="$options --engine --guard"
 			;;
 		esac
 		# interfaces and commands first; options when a - is typed

@@ -17,7 +17,9 @@ struct sw_step {
 	u8 syn_seen; /* the connection began with a SYN that was seen */
 	u8 fresh; /* it is the first segment of its connection */
 	u8 from; /* role of its sender */
-	u8 pad[3];
+	u8 proved; /* the client acknowledged a number that only who got the SYN-ACK knows: no forged source */
+	u8 cookie; /* set by the caller: the ACK carries a valid SYN cookie */
+	u8 pad[1];
 	u8 book[SW_BOOK_COUNT]; /* what to add to the books of the set */
 };
 
@@ -104,6 +106,7 @@ SW_INLINE void sw_handshake_done(struct sw_conn *c, struct sw_step *s, u64 now, 
 	if (!by_ack)
 		return;
 	c->ack_ns = now;
+	s->proved = s->from == SW_CLIENT && c->end[SW_SERVER].flags & SW_E_OFFER;
 	if (c->synack_ns && !c->end[SW_SERVER].rexmits) /* Karn */
 		s->synack_ack_ns = now - c->synack_ns;
 }
@@ -156,6 +159,26 @@ SW_INLINE void sw_begin_midstream(struct sw_conn *c, const struct sw_packet *p, 
 	c->end[SW_CLIENT].state = c->end[SW_SERVER].state = SW_ESTABLISHED;
 	c->flags |= SW_C_HS_DONE;
 	sw_event(s, SW_EV_MIDSTREAM);
+}
+
+/* The guard had answered its SYN and kept nothing. What the cookie proves is all there is: both numbers, no options. */
+SW_INLINE void sw_begin_cookie(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+{
+	struct sw_end *client = &c->end[SW_CLIENT], *server = &c->end[SW_SERVER];
+
+	sw_begin(c, p, now, SW_ORIGIN_COOKIE, SW_CLIENT);
+	client->isn = p->seq - 1;
+	client->nxt = p->seq;
+	server->isn = p->ack - 1;
+	server->nxt = p->ack;
+	client->flags = SW_E_ISN;
+	server->flags = SW_E_ISN | SW_E_SEEN; /* its SYN-ACK was ours */
+	c->flags |= SW_C_SERVER_LOCAL;
+	client->state = server->state = SW_ESTABLISHED;
+	sw_handshake_open(c, s);
+	sw_handshake_done(c, s, now, true);
+	sw_event(s, SW_EV_COOKIE);
+	s->proved = 1;
 }
 
 /* The clock was read before the lock was taken: another CPU may have been later and yet first. */

@@ -191,7 +191,7 @@ SW_INLINE bool sw_on_client_ack(struct sw_conn *c, const struct sw_packet *p, u6
 	struct sw_end *x = &c->end[SW_CLIENT], *y = &c->end[SW_SERVER];
 
 	if (y->state == SW_LISTEN) {
-		if (!sw_covers(x, p->seq) || now - c->first_ns < infer)
+		if (!sw_covers(x, p->seq) || (now - c->first_ns < infer && !s->cookie))
 			return false;
 		y->isn = p->ack - 1; /* an ACK of y + 1 after the SYN proves the SYN-ACK */
 		y->nxt = p->ack;
@@ -199,7 +199,8 @@ SW_INLINE bool sw_on_client_ack(struct sw_conn *c, const struct sw_packet *p, u6
 		c->flags |= SW_C_INFERRED;
 		x->state = y->state = SW_ESTABLISHED;
 		sw_handshake_done(c, s, now, true);
-		sw_event(s, SW_EV_INFERRED);
+		sw_event(s, s->cookie ? SW_EV_COOKIE : SW_EV_INFERRED);
+		s->proved = s->cookie;
 		return true;
 	}
 	if (c->flags & SW_C_HS_DONE) {

@@ -24,6 +24,7 @@ struct sw_packet {
 	u32 seq;
 	u32 ack;
 	u32 len; /* payload bytes */
+	u32 tsval; /* with SW_E_TS: the timestamp (RFC 7323) */
 	u16 window; /* unscaled */
 	u16 mss; /* options: only parsed on SYN and SYN-ACK */
 	u8 wscale; /* or SW_WSCALE_NONE */
@@ -34,7 +35,7 @@ struct sw_packet {
 	u16 options_at; /* ... and where in the frame (on the way there: the parser's position) */
 	u8 options_done; /* bytes of options that were walked */
 	struct sw_ipproto next; /* IPv6, on the way: the header that follows */
-	u8 pad[2];
+	u16 ip_at; /* where in the frame the IP header begins */
 };
 
 #define SW_OPTIONS_ROOM 68 /* 40 bytes at most; the rest lets a masked index read a whole option */
@@ -277,6 +278,7 @@ SW_INLINE void sw_parse_options(const u8 list[SW_OPTIONS_ROOM], struct sw_packet
 			p->options |= SW_E_SACK;
 		} else if (kind == TS && len == 10) {
 			p->options |= SW_E_TS;
+			p->tsval = (u32)o[2] << 24 | (u32)o[3] << 16 | (u32)o[4] << 8 | o[5];
 		}
 		p->options_done = at + len;
 	}
@@ -401,6 +403,7 @@ SW_INLINE enum sw_reason sw_parse(void *data, void *end, u32 size, bool l3, stru
 			return why;
 	}
 	sw_meet(&c, p);
+	p->ip_at = p->options_at;
 	enum sw_reason why = sw_parse_ip(&c, type, p);
 	if (!why && p->kind == SW_KIND_OTHER)
 		return SW_BAD_FLAGS;

@@ -128,6 +128,26 @@ SW_INLINE u32 sw_find(const struct sw_tags *t, const struct sw_set *set, u16 tag
 	return SW_WAYS;
 }
 
+/* What the table knows of a segment's addresses and ports, read without the lock: a hint for who decides before the
+ * step. */
+enum sw_known {
+	SW_KNOWN_NOT, /* nothing, or a connection that is over */
+	SW_KNOWN_ASKED, /* a SYN that nobody answered */
+	SW_KNOWN_HALF, /* half-open */
+	SW_KNOWN_LIVING
+};
+
+SW_INLINE enum sw_known sw_known(const struct sw_tags *t, const struct sw_set *set, u16 tag, const struct sw_key *key)
+{
+	u32 way = sw_find(t, set, tag, key);
+
+	if (way >= SW_WAYS || sw_finished(&set->conn[way]))
+		return SW_KNOWN_NOT;
+	if (set->conn[way].flags & SW_C_HS_DONE)
+		return SW_KNOWN_LIVING;
+	return set->conn[way].end[SW_SERVER].state == SW_LISTEN ? SW_KNOWN_ASKED : SW_KNOWN_HALF;
+}
+
 SW_INLINE bool sw_two_sided(const struct sw_conn *c)
 {
 	return c->end[0].flags & c->end[1].flags & SW_E_SEEN;
@@ -341,7 +361,7 @@ SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct 
 {
 	if (!s->fresh) {
 		s->from = sw_role(c, p);
-		if (!sw_starts_anew(c, p, s->from))
+		if (!sw_starts_anew(c, p, s->from) && !(s->cookie && sw_finished(c)))
 			return;
 		if (p->kind == SW_KIND_SYN && (c->flags & SW_C_RIVAL) && c->rival.isn == p->seq &&
 		    s->from == (c->flags & SW_C_RIVAL_SERVER ? SW_SERVER : SW_CLIENT)) {
@@ -362,6 +382,8 @@ SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct 
 		sw_begin_syn(c, p, now, s);
 	else if (p->kind == SW_KIND_SYN_ACK)
 		sw_begin_synack(c, p, now, s);
+	else if (s->cookie)
+		sw_begin_cookie(c, p, now, s);
 	else
 		sw_begin_midstream(c, p, now, s);
 	s->from = sw_role(c, p);

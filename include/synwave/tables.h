@@ -98,9 +98,46 @@ enum sw_book { SW_BOOKS(SW_ENUM_) SW_BOOK_COUNT };
 	X(EV_EVICT_HALF_OPEN, "evicted_half_open", "living half-open entries replaced: their class was full") \
 	X(EV_EVICT_OPEN, "evicted_unprotected", \
 	  "living connections without protection (one direction unseen, or a full set) replaced") \
+	X(EV_COOKIE, "cookie", "connections that began with a valid SYN cookie") \
 	X(EV_UNPROTECTED, "unprotected", "connections left in the half-open class: their set was full")
 
 enum sw_event { SW_EVENTS(SW_ENUM_) SW_EVENT_COUNT };
+
+/* What the guard says of a SYN: verdict and reason, as in synwave_guard_syn_total. In a dry run every drop and challenge
+ * becomes the row of the same reason that says `would`. X(symbol, verdict, reason, help) */
+#define SW_VERDICTS(X) \
+	X(PASS_ALLOW, "pass", "allow", "the source is on the allow list") \
+	X(PASS_WITHIN, "pass", "within", "within every limit") \
+	X(PASS_VERIFIED, "pass", "verified", "over the service's limit, but the source has proved its address") \
+	X(PASS_NO_LISTENER, "pass", "no_listener", "to be challenged, but no socket here listens (router, NAT)") \
+	X(PASS_KERNEL, "pass", "kernel", "to be challenged, but the kernel still takes SYNs (tcp_syncookies=1)") \
+	X(PASS_NO_COOKIE, "pass", "no_cookie", \
+	  "to be challenged, but no cookie can be made here; cookie_fallback: pass") \
+	X(PASS_ERROR, "pass", "error", "a map of the guard could not be read, or the answer not be built") \
+	X(DROP_DENY, "drop", "deny", "the source is on the deny list") \
+	X(DROP_SOURCE, "drop", "source", "over the limit of its source prefix") \
+	X(DROP_SERVICE, "drop", "service", "over the limit of the service (over: drop)") \
+	X(DROP_NO_COOKIE, "drop", "no_cookie", \
+	  "to be challenged, but no cookie can be made here; cookie_fallback: drop") \
+	X(CHALLENGE_SERVICE, "challenge", "service", "over the limit of the service: answered with a cookie") \
+	X(WOULD_DROP_DENY, "would_drop", "deny", "dry run: the source is on the deny list") \
+	X(WOULD_DROP_SOURCE, "would_drop", "source", "dry run: over the limit of its source prefix") \
+	X(WOULD_DROP_SERVICE, "would_drop", "service", "dry run: over the limit of the service") \
+	X(WOULD_DROP_NO_COOKIE, "would_drop", "no_cookie", "dry run: no cookie can be made here") \
+	X(WOULD_CHALLENGE_SERVICE, "would_challenge", "service", "dry run: over the limit of the service")
+
+#define SW_ENUM_V_(symbol, verdict, reason, help) SW_V_##symbol,
+enum sw_verdict { SW_VERDICTS(SW_ENUM_V_) SW_VERDICT_COUNT };
+#define SW_V_FIRST_DROP  SW_V_DROP_DENY /* from here on a SYN does not reach the kernel ... */
+#define SW_V_FIRST_WOULD SW_V_WOULD_DROP_DENY /* ... and from here on it would not */
+
+/* X(symbol, name, help) */
+#define SW_COOKIES(X) \
+	X(COOKIE_SENT, "sent", "SYNs answered with a cookie") \
+	X(COOKIE_VALID, "valid", "last ACKs that carried a cookie of ours, or of the kernel's") \
+	X(COOKIE_INVALID, "invalid", "ACKs of no connection that carried none, while cookies are out")
+
+enum sw_cookie { SW_COOKIES(SW_ENUM_) SW_COOKIE_COUNT };
 
 /* How long an entry lives when no segment changes it. The order is the priority when the two ends differ.
  * X(symbol, name, milliseconds, help) */

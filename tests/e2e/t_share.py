@@ -79,11 +79,13 @@ def who_may_read():
         check("\nsynwave_handshakes_completed_total 1\n" in as_(who, sw, "export").stdout, "export")
         equal(json.loads(as_(who, sw, "stats", "--json").stdout)["handshakes"]["completed"], 1, "stats")
         equal(len(as_(who, sw, "flows").stdout.splitlines()), 2, "flows")
-        for words in (("attach", "eth0"), ("detach", "--all")):
+        check("off" in as_(who, sw, "guard", "show").stdout, "guard show")
+        for words in (("attach", "eth0"), ("detach", "--all"), ("guard", "set", "mode=enforce"),
+                      ("guard", "deny", "192.0.2.0/24")):
             r = as_(who, sw, *words, ok=(1,))
             equal(len(r.stderr.splitlines()), 1, "lines on standard error")
     maps = [p for p in pins(sw.pin) if "/links/" not in p]
-    check(len(maps) >= 6, f"{maps}")
+    check(len(maps) >= 13, f"{maps}")
     for path in maps:
         equal(mode(path), f"0640 {GROUP}", path)
         equal(may(path, [GROUP], 0), "EACCES", "a member opens for writing " + path)
@@ -96,7 +98,8 @@ def who_may_read():
         for flags in (0, RDONLY):
             equal(may(path, [GROUP], flags), "EACCES", "a member opens " + path)
     for who in (nobody(), nobody(OTHER), nobody(caps="+bpf"), nobody(OTHER, caps="+bpf,+net_admin,+perfmon")):
-        for words in (("stats",), ("flows",), ("export",), ("attach", "eth0"), ("detach", "--all")):
+        for words in (("stats",), ("flows",), ("export",), ("guard", "show"), ("guard", "set", "mode=enforce"),
+                      ("attach", "eth0"), ("detach", "--all")):
             r = as_(who, sw, *words, ok=(1,))
             check(len(r.stderr.splitlines()) == 1 and not r.stdout, r.stderr + r.stdout)
     sw.expect(teardowns__completed=1)

@@ -125,7 +125,7 @@ def where_to_listen(w):
             s = Server(w.sw, where)
             if where != "[::1]:0":
                 s.at = ("127.0.0.1", s.at[1])
-            equal(s.ask("/style.css")[0], 200, where)
+            equal(s.ask("/page.css")[0], 200, where)
             equal(s.stop(signal.SIGINT), 0, "exit code on SIGINT")
     host, port = w.server.at
     r = w.sw.cmd("export", "--listen", f"{host}:{port}", ok=(1,))

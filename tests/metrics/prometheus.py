@@ -235,6 +235,25 @@ def flood_raises_the_alert(w):
 
 
 @test
+def guard_raises_the_alert(w):
+    p = running(w)
+    check("SynwaveGuardActive" not in p.raised(), f"raised without a guard: {p.raised()}")
+    w.sw.cmd("guard", "set", "mode=dry-run", "source.ipv4/32=10/s burst 10")
+    door = lib.listener("srv", V4, 8000)
+    for _ in range(200):
+        lib.dial("cli", V4, 8000).close()
+    door.close()
+
+    def firing():
+        return [a["labels"] for a in p.ask("alerts")["alerts"]
+                if a["labels"]["alertname"] == "SynwaveGuardActive" and a["state"] == "firing"]
+
+    equal([labels["verdict"] for labels in until(firing, "the alert", PATIENCE)], ["would_drop"], "verdicts")
+    equal(p.query("synwave_guard_mode > 0")[0][0]["mode"], "dry-run", "mode")
+    w.sw.cmd("guard", "set", "mode=off")
+
+
+@test
 def exporter_down_raises_the_alert(w):
     p = running(w)
     w.sw.detach()

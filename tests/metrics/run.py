@@ -9,7 +9,10 @@ from tools import TESTS, World
 import lib
 from lib import Fail, Skip, check
 
-SUITES = {"metrics": ("values", "clients", "life"), "deploy": ("prometheus", "kubernetes")}  # in this order
+SUITES = {  # in this order
+    "metrics": ("values", "clients", "page", "browser", "life"),
+    "deploy": ("prometheus", "kubernetes"),
+}
 
 
 def prepare():

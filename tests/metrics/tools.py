@@ -121,6 +121,11 @@ def of(samples, name, label=None):
     return {dict(pairs)[label]: n for (who, pairs), n in samples.items() if who == "synwave_" + name}
 
 
+def same(a, b):
+    """Two readings, but for their clocks."""
+    return all(a[k] == b[k] for k in a if k not in ("at_ns", "monotonic_ns"))
+
+
 def settled(sw):
     """stats --json and the export's text, of a moment when nothing changed in between."""
 
@@ -128,9 +133,7 @@ def settled(sw):
         before = sw.stats()
         text = sw.cmd("export").stdout
         after = sw.stats()
-        drop = ("at_ns",)
-        same = all(before[k] == after[k] for k in before if k not in drop)
-        return (after, text) if same else None
+        return (after, text) if same(before, after) else None
 
     return until(met, "a moment without changes")
 

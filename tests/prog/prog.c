@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../frames.h"
+#include "../guards.h"
 #include "conf.h"
 #include "engine.h"
 #include "percpu.h"
@@ -131,7 +132,7 @@ static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, b
 		TEST(!!st.event[i] == !!(x->events >> i & 1), "%s, %s: event %d: %llu", x->name, hook, i, st.event[i]);
 }
 
-static void wipe(struct synwave_bpf *skel)
+void prog_wipe(struct synwave_bpf *skel)
 {
 	int cpus = libbpf_num_possible_cpus();
 	void *zero = calloc(cpus, sizeof(struct sw_stats) + sizeof(struct sw_set));
@@ -159,7 +160,7 @@ static void test_exchanges(struct synwave_bpf *skel)
 
 	for (int i = 0; i < exchange_count; i++)
 		for (size_t h = 0; h < SW_ARRAY_SIZE(hooks) && !exchanges[i].clock; h++) {
-			wipe(skel);
+			prog_wipe(skel);
 			for (const struct segment *s = exchanges[i].segment; s->from != END_OF_LIST; s++) {
 				struct frame f = {0};
 				build_segment(&f, s, hooks[h].v6, hooks[h].tags);
@@ -177,6 +178,18 @@ void count_test(bool ok, const char *what)
 		printf("ok - %s\n", what);
 }
 
+static int open_kernel(struct engine *e)
+{
+	char why[256];
+
+	return engine_open_kernel(e, 64, 64, why, sizeof(why));
+}
+
+void count_quietly(bool ok, const char *what)
+{
+	TEST(ok, "%s", what);
+}
+
 int main(void)
 {
 	libbpf_set_print(quiet);
@@ -191,5 +204,7 @@ int main(void)
 	synwave_bpf__destroy(skel);
 	test_two_cpus();
 	test_random_frames();
+	play_guard_cases(open_kernel, count_quietly);
+	test_cookies();
 	return tap_end("prog");
 }

@@ -8,10 +8,13 @@ struct synwave_bpf;
 struct synwave_bpf *prog_load(u32 flows, u32 half_open);
 int prog_run(int fd, const u8 *frame, u32 len);
 void prog_stats(struct synwave_bpf *skel, struct sw_stats *sum);
+void prog_wipe(struct synwave_bpf *skel); /* empties the table and the counters */
 void prog_set(struct synwave_bpf *skel, u32 at, struct sw_set *set);
 
 /* They add to the counts of tap.h through these. */
 void count_test(bool ok, const char *what);
+void count_quietly(bool ok, const char *what); /* says only what failed */
+void test_cookies(void);
 void test_two_cpus(void);
 void test_random_frames(void);
 

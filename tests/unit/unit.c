@@ -12,6 +12,7 @@ void test_table(void);
 void test_hist(void);
 void test_cells(void);
 void test_model(void);
+void test_guard(void);
 void count_test(bool ok, const char *what);
 
 /* for the files that do not count themselves */
@@ -120,6 +121,7 @@ int main(void)
 	test_table();
 	test_hist();
 	test_cells();
+	test_guard();
 	test_model();
 	return tap_end("unit");
 }

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The guard's shell: maps under the core's judgement, and the counting. */
+#ifndef SYNWAVE_BPF_GUARD_H
+#define SYNWAVE_BPF_GUARD_H
+
+#include "synwave/guard.h"
+
+#include "maps.h"
+
+static __always_inline u64 *sw_guard_cell(void *shell, u32 at)
+{
+	(void)shell;
+	return bpf_map_lookup_elem(&guard_cells, &at);
+}
+
+static __always_inline u32 sw_guard_listed(void *shell, u32 gen, const u32 addr[4])
+{
+	(void)shell;
+	struct sw_list_key key = {.prefix = SW_LIST_BITS + 128, .gen = gen};
+	struct sw_list_value *v;
+
+	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
+	v = bpf_map_lookup_elem(&guard_lists, &key);
+	return v ? v->verdict : 0;
+}
+
+static __always_inline struct sw_limit_value *sw_guard_limit(void *shell, u32 gen, const u32 addr[4], u16 port)
+{
+	(void)shell;
+	struct sw_limit_key key = {.gen = gen, .port = port};
+
+	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
+	return bpf_map_lookup_elem(&guard_limits, &key);
+}
+
+static __always_inline struct sw_verified *sw_guard_verified(void *shell, u32 at)
+{
+	(void)shell;
+	return bpf_map_lookup_elem(&guard_verified, &at);
+}
+
+/* The rules in force, NULL when the guard is off. */
+static __always_inline const struct sw_guard_rules *guard_now(u32 *gen)
+{
+	u32 at = 0;
+	const struct sw_guard *g = bpf_map_lookup_elem(&guard, &at);
+
+	if (!g)
+		return NULL;
+	*gen = g->gen;
+	at = *gen & 1;
+	const struct sw_guard_rules *r = bpf_map_lookup_elem(&guard_rules, &at);
+	return r && r->mode != SW_GUARD_OFF ? r : NULL;
+}
+
+/* A source that is limited or denied, for those who ask who it is. */
+static __always_inline void guard_note_source(const struct sw_guard_rules *r, const struct sw_packet *p,
+					      const struct sw_judgement *j, u64 now)
+{
+	u32 zero = 0, at = j->row, prefix = SW_TOP_DENIED;
+	struct sw_top *top = bpf_map_lookup_elem(&guard_top, &zero);
+	const u32 *addr = p->from ? p->key.addr[1] : p->key.addr[0];
+
+	if (!top)
+		return;
+	if (j->verdict == SW_V_DROP_SOURCE) {
+		if (at >= SW_GUARD_ROWS)
+			return;
+		prefix = r->row[at].prefix;
+		addr = j->addr;
+	}
+	sw_top_add(top, addr, prefix, p->v6, sw_guard_hash(&conf, addr, prefix), now);
+}
+
+/* Judges the SYN in the scratch, as if enforced. */
+static __always_inline u32 guard_judge(struct scratch *w, const struct sw_guard_rules *r, u32 gen, u64 now)
+{
+	sw_guard_judge(NULL, &conf, r, gen, &w->packet, now, &w->judgement);
+	SW_STAGE();
+	if (w->judgement.verdict == SW_V_DROP_SOURCE || w->judgement.verdict == SW_V_DROP_DENY)
+		guard_note_source(r, &w->packet, &w->judgement, now);
+	return w->judgement.verdict;
+}
+
+/* The client completed a handshake with a number that only the receiver of the SYN-ACK knows. */
+static __always_inline void guard_proved(const struct sw_packet *p, u64 now)
+{
+	u32 gen;
+
+	if (guard_now(&gen))
+		sw_verify(NULL, &conf, p->from ? p->key.addr[1] : p->key.addr[0], p->v6, now);
+}
+
+/* Counts what was decided; what to do with the SYN. */
+static __always_inline u32 guard_act(const struct sw_packet *p, struct sw_stats *st, const struct sw_guard_rules *r,
+				     u32 verdict)
+{
+	struct sw_service_key key = {};
+	struct sw_service *v;
+
+	if (r->mode != SW_GUARD_ENFORCE)
+		verdict = sw_would(verdict);
+	if (verdict >= SW_VERDICT_COUNT)
+		return SW_ACT_PASS;
+	st->verdict[verdict]++;
+	if (replay)
+		replay_io.verdict = verdict;
+	u32 act = sw_act_of[verdict];
+	SW_OPAQUE(act);
+	if (act >= SW_ACT_COUNT)
+		return SW_ACT_PASS;
+	__builtin_memcpy(key.addr, p->from ? p->key.addr[0] : p->key.addr[1], sizeof(key.addr));
+	key.port = p->from ? p->key.port[0] : p->key.port[1];
+	v = bpf_map_lookup_elem(&services, &key);
+	if (v)
+		v->guard[act]++;
+	else
+		st->other.guard[act]++;
+	return act;
+}
+
+#endif

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "words.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MS 1000000ULL
+
+bool words_number(const char *text, unsigned long long min, unsigned long long max, unsigned long long *value)
+{
+	unsigned long long n;
+	char *end;
+
+	if (!isdigit((unsigned char)*text)) /* strtoull takes signs and blanks */
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno || *end || n < min || n > max)
+		return false;
+	*value = n;
+	return true;
+}
+
+struct unit {
+	const char *word;
+	u64 ns;
+};
+static const struct unit units[] = {
+	{"ms", MS}, {"s", 1000 * MS}, {"m", 60000 * MS}, {"h", 3600000 * MS}, {"d", 86400000 * MS}};
+
+static u64 unit_ns(const char *word)
+{
+	for (size_t i = 0; i < SW_ARRAY_SIZE(units); i++)
+		if (!strcmp(word, units[i].word))
+			return units[i].ns;
+	return 0;
+}
+
+const char *words_unit(u64 per_ns)
+{
+	for (size_t i = 0; i < SW_ARRAY_SIZE(units); i++)
+		if (per_ns == units[i].ns)
+			return units[i].word;
+	return "?";
+}
+
+/* The digits in front; the rest follows at *rest. */
+static bool leading(const char *text, u64 max, unsigned long long *n, const char **rest)
+{
+	size_t digits = strspn(text, "0123456789");
+	char number[24];
+
+	if (!digits || digits >= sizeof(number))
+		return false;
+	snprintf(number, sizeof(number), "%.*s", (int)digits, text);
+	*rest = text + digits;
+	return words_number(number, 0, max, n);
+}
+
+bool words_duration(const char *text, u64 *ns)
+{
+	unsigned long long n;
+	const char *unit;
+	u64 each;
+
+	if (!leading(text, ~0ULL, &n, &unit))
+		return false;
+	each = unit_ns(unit);
+	/* deadlines of the table reach half of 2^32 ticks: a year fits */
+	if (!each || n > 365 * 86400000ULL * MS / each)
+		return false;
+	*ns = n * each;
+	return true;
+}
+
+bool words_rate(const char *text, u64 *n, u64 *per_ns)
+{
+	unsigned long long count;
+	const char *rest;
+
+	if (!leading(text, ~0ULL, &count, &rest) || *rest != '/' || !unit_ns(rest + 1))
+		return false;
+	*n = count;
+	*per_ns = unit_ns(rest + 1);
+	return true;
+}
+
+bool words_addr(const char *text, u32 addr[4], bool *v6)
+{
+	struct in6_addr six;
+	struct in_addr four;
+	bool is6 = inet_pton(AF_INET6, text, &six) == 1;
+
+	if (!is6 && inet_pton(AF_INET, text, &four) != 1)
+		return false;
+	memset(addr, 0, 16);
+	if (is6) {
+		memcpy(addr, &six, 16);
+	} else {
+		addr[2] = htonl(0xffff);
+		addr[3] = four.s_addr;
+	}
+	if (v6)
+		*v6 = is6;
+	return true;
+}
+
+bool words_endpoint(const char *text, u32 addr[4], u16 *port)
+{
+	const char *colon = strrchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	bool bracket = *text == '[';
+	unsigned long long n;
+	char bare[64];
+	u32 to[4];
+	bool v6;
+
+	if (!len || len >= sizeof(bare) || (bracket && (len < 3 || colon[-1] != ']')) ||
+	    !words_number(colon + 1, 1, 65535, &n))
+		return false;
+	snprintf(bare, sizeof(bare), "%.*s", (int)len - 2 * bracket, text + bracket);
+	if (!words_addr(bare, to, &v6) || v6 != bracket)
+		return false;
+	memcpy(addr, to, sizeof(to));
+	*port = n;
+	return true;
+}
+
+void words_mask(u32 mask[4], bool v6, u32 bits)
+{
+	bits += v6 ? 0 : 96;
+	for (u32 i = 0; i < 4; i++) {
+		u32 here = bits > 32 * i ? bits - 32 * i : 0;
+		mask[i] = here >= 32 ? ~0u : here ? htonl(~0u << (32 - here)) : 0;
+	}
+}
+
+bool words_prefix(const char *text, u32 addr[4], bool *v6, u32 *bits)
+{
+	const char *slash = strchr(text, '/');
+	size_t len = slash ? (size_t)(slash - text) : strlen(text);
+	unsigned long long n;
+	char bare[64];
+	u32 to[4], mask[4], beyond = 0;
+
+	*bits = 0;
+	if (len >= sizeof(bare))
+		return false;
+	snprintf(bare, sizeof(bare), "%.*s", (int)len, text);
+	if (!words_addr(bare, to, v6))
+		return false;
+	n = *v6 ? 128 : 32;
+	if (slash && !words_number(slash + 1, 0, n, &n))
+		return false;
+	words_mask(mask, *v6, n);
+	for (int i = 0; i < 4; i++)
+		beyond |= to[i] & ~mask[i];
+	*bits = n;
+	if (beyond)
+		return false;
+	memcpy(addr, to, sizeof(to));
+	return true;
+}

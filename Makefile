@@ -14,7 +14,7 @@ ALL_CFLAGS = $(CFLAGS) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DS
 	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
 # Static, all but libc: one file to copy to a server.
-LDLIBS  := -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -lyaml -Wl,-Bdynamic
+LDLIBS  := -Wl,-z,now -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -lyaml -Wl,-Bdynamic
 
 SRC     := $(wildcard user/*.c)
 OBJ     := $(SRC:user/%.c=$(B)/user/%.o)
@@ -154,7 +154,7 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e bench vm
+.PHONY: unit prog e2e deploy bench vm
 vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
 	@tests/vm/run.sh
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run (root; a quiet machine)
@@ -165,10 +165,13 @@ prog: root $(B)/test/prog ## the same frames through the kernel's programs (root
 	@$(B)/test/prog
 e2e: root all ## real clients and servers in namespaces (root)
 	@tests/e2e/run
+deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
+	@tests/install.sh
+	@tests/metrics.sh deploy
 
 # --- code -----------------------------------------------------------------------------------------------------------
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c)
-SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh) tests/vm/init .ci/run
+SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs
 format: ## clang-format the sources
@@ -186,14 +189,35 @@ vmlinux: ## write vmlinux/vmlinux.h anew from the running kernel's BTF
 	vmlinux/make.sh > $(B)/vmlinux.h && mv $(B)/vmlinux.h vmlinux/vmlinux.h
 
 # --- rest -----------------------------------------------------------------------------------------------------------
-.PHONY: install clean help
-install: all ## program, manual and completion below DESTDIR/PREFIX
-	install -D -m 755 $(B)/synwave $(DESTDIR)$(PREFIX)/sbin/synwave
-	install -D -m 644 docs/man/synwave.8 $(DESTDIR)$(PREFIX)/share/man/man8/synwave.8
-	install -D -m 644 deploy/completion/synwave.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/synwave
+# Everything an operator installs; units and the manual say where the program is.
+SYSCONFDIR ?= /etc
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+TO         := $(DESTDIR)$(PREFIX)
+SHARED     := $(filter-out %/tests.yml,$(wildcard deploy/prometheus/*.yml)) $(wildcard deploy/grafana/*.json deploy/kubernetes/*.yaml)
+UNITS      := synwave@.service synwave-exporter.service
+
+.PHONY: install deb deb-check clean help
+install: all ## program, manual, completions, units below DESTDIR/PREFIX; defaults below DESTDIR/etc
+	install -D -m 755 $(B)/synwave $(TO)/sbin/synwave
+	install -D -m 644 docs/man/synwave.8 $(TO)/share/man/man8/synwave.8
+	install -D -m 644 deploy/completion/synwave.bash $(TO)/share/bash-completion/completions/synwave
+	install -D -m 644 deploy/completion/_synwave $(DESTDIR)$(ZSHDIR)/_synwave
+	install -D -m 644 deploy/systemd/synwave.sysusers $(TO)/lib/sysusers.d/synwave.conf
+	for unit in $(UNITS); do \
+		install -D -m 644 deploy/systemd/$$unit $(TO)/lib/systemd/system/$$unit && \
+		sed -i 's|/usr/sbin/|$(PREFIX)/sbin/|; s|-/etc/|-$(SYSCONFDIR)/|' $(TO)/lib/systemd/system/$$unit || exit 1; \
+	done
+	for file in $(SHARED:deploy/%=%); do install -D -m 644 deploy/$$file $(TO)/share/synwave/$$file || exit 1; done
+	[ -e $(DESTDIR)$(SYSCONFDIR)/default/synwave ] || \
+		install -D -m 644 deploy/systemd/synwave.default $(DESTDIR)$(SYSCONFDIR)/default/synwave
+
+deb: all ## build/synwave_VERSION_ARCHITECTURE.deb
+	@deploy/debian/build.sh $(B) $(VERSION)
+deb-check: root deb ## the package in a fresh Debian 12 of its own, with its own systemd (root; debootstrap; minutes)
+	@tests/deb/run.sh $(B)/synwave_$(VERSION)_$$(dpkg --print-architecture).deb
 clean: ## remove build/
 	rm -rf $(B)
 help: ## this list
-	@sed -n 's/^\([a-z0-9 ]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 -include $(OBJ:.o=.d)

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "conf.h"
 #include "load.h"
 #include "netns.h"
+#include "share.h"
 
 static bool is_map(int fd)
 {
@@ -86,13 +88,22 @@ bool instance_owns(const struct instance *in, u32 prog_id)
 	return ours;
 }
 
+bool instance_sees_ids(void)
+{
+	int fd = bpf_prog_get_fd_by_id(0); /* nobody has it; the right is asked first */
+
+	if (fd >= 0)
+		close(fd);
+	return fd != -EPERM;
+}
+
 int instance_open(struct instance *in)
 {
 	char dir[sizeof(in->s.dir)];
 	int err;
 
 	snprintf(dir, sizeof(dir), "%s", in->s.dir);
-	err = store_open(&in->s, dir);
+	err = store_open_to_change(&in->s, dir);
 	learn_maps(in);
 	/* no complete meta: leftovers */
 	return err == -ESTALE || err == -EAGAIN ? -ENOENT : err;
@@ -254,12 +265,18 @@ int instance_clear(struct instance *in)
 
 int instance_remove(struct instance *in)
 {
+	char parent[sizeof(in->s.dir)];
 	int err = instance_clear(in);
+	struct stat st = {};
 
 	if (err)
 		return err;
-	if (!rmdir(in->s.dir) || errno == ENOENT)
+	fstat(in->lock, &st);
+	memcpy(parent, in->s.dir, sizeof(parent));
+	if (!rmdir(in->s.dir) || errno == ENOENT) {
+		share_end(dirname(parent), st.st_gid);
 		return 0;
+	}
 	return store_fail(&in->s, -errno, "cannot remove %s: %s; what is left there is not synwave's", in->s.dir,
 			  strerror(errno));
 }

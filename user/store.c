@@ -58,9 +58,10 @@ static char *pin_path(char path[PATH_MAX], const struct store *s, const char *na
 
 static int open_pin(struct store *s, const char *name)
 {
+	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = s->change ? 0 : BPF_F_RDONLY);
 	char path[PATH_MAX];
 
-	return bpf_obj_get(pin_path(path, s, name));
+	return bpf_obj_get_opts(pin_path(path, s, name), &opts);
 }
 
 static int open_failed(struct store *s, const char *name, int err)
@@ -70,11 +71,16 @@ static int open_failed(struct store *s, const char *name, int err)
 	if (err == -ENOENT) /* not for the caller to take for "nothing there" */
 		return store_fail(s, -ESTALE, "%s/%s is missing: run `synwave attach` again, or `synwave detach --all`",
 				  s->dir, name);
-	if (err == -EACCES && !access(pin_path(path, s, name), R_OK | W_OK))
+	if (err == -EACCES && !access(pin_path(path, s, name), s->change ? R_OK | W_OK : R_OK))
 		return store_fail(s, err, "%s is no BPF map: --pin takes a directory of a BPF file system", path);
-	if (err == -EPERM || err == -EACCES)
-		return store_fail(s, err, "may not open %s/%s: %s; run as root, or with CAP_BPF and access to it",
+	if (err == -EPERM || err == -ENOSYS)
+		return store_fail(s, err,
+				  "may not open %s/%s: %s; run as root, or with CAP_BPF; in a container, its "
+				  "seccomp profile must allow bpf(2)",
 				  s->dir, name, strerror(-err));
+	if (err == -EACCES)
+		return store_fail(s, err, "may not open %s/%s: %s; run as root%s", s->dir, name, strerror(-err),
+				  s->change ? "" : ", or as a member of the group that `synwave attach --group` named");
 	return store_fail(s, err, "cannot open %s/%s: %s", s->dir, name, strerror(-err));
 }
 
@@ -183,11 +189,12 @@ static int open_others(struct store *s)
 	return 0;
 }
 
-int store_open(struct store *s, const char *dir)
+static int open_all(struct store *s, const char *dir, bool change)
 {
 	int err;
 
 	memset(s, 0, sizeof(*s));
+	s->change = change;
 #define CLOSED_(field, name) s->fd.field = -1;
 	STORE_MAPS(CLOSED_)
 #undef CLOSED_
@@ -202,6 +209,16 @@ int store_open(struct store *s, const char *dir)
 	if (err)
 		store_close(s);
 	return err;
+}
+
+int store_open(struct store *s, const char *dir)
+{
+	return open_all(s, dir, false);
+}
+
+int store_open_to_change(struct store *s, const char *dir)
+{
+	return open_all(s, dir, true);
 }
 
 void store_close(struct store *s)

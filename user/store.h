@@ -28,6 +28,7 @@
 struct store {
 	char dir[256];
 	char why[WHY_SIZE];
+	bool change; /* the maps were opened for writing, too */
 	struct {
 #define FIELD_(field, name) int field;
 		STORE_MAPS(FIELD_)
@@ -40,8 +41,10 @@ struct store {
 /* Puts a line into s->why; returns `err` (negative errno), so that callers can `return store_fail(...)`. */
 int store_fail(struct store *s, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Opens the pinned maps and checks magic, layout and sizes. -ENOENT: nothing is attached there. */
+/* Opens the pinned maps, to read only or also to write, and checks magic, layout and sizes. -ENOENT: nothing is
+ * attached there. */
 int store_open(struct store *s, const char *dir);
+int store_open_to_change(struct store *s, const char *dir);
 void store_close(struct store *s);
 
 u64 store_now(void); /* the clock of the table: CLOCK_MONOTONIC, ns */

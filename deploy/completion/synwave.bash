@@ -49,6 +49,7 @@ _synwave() {
 		;;
 	--listen) words='127.0.0.1:9465' ;;
 	--engine) words='native kernel' ;;
+	--group) words=$(compgen -g) ;;
 	--state) words=$states ;;
 	--timeout)
 		words=$timeouts
@@ -58,7 +59,7 @@ _synwave() {
 	*)
 		case $command in
 		'') words="$commands $options" ;;
-		attach) words="$options --mode --ingress-only --flows --half-open --timeout --config $(ls /sys/class/net 2>/dev/null)" ;;
+		attach) words="$options --mode --ingress-only --flows --half-open --timeout --group --config $(ls /sys/class/net 2>/dev/null)" ;;
 		detach) words="$options --all $(ls /sys/class/net 2>/dev/null)" ;;
 		status) words=$options ;;
 		stats) words="$options --watch --services" ;;

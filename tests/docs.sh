@@ -89,6 +89,10 @@ mapfile -t missing < <(
 )
 check "manual: every JSON key" "${missing[@]}"
 
+series=$(sed -n 's/^At most [0-9]*: \([0-9]*\) and one an interface.*/\1/p' docs/metrics.md)
+if [ -n "$series" ] && grep -q "at most $series series, and one an interface" "$man"; then missing=(); else missing=("$series"); fi
+check "manual: how many series there are" "${missing[@]}"
+
 missing=()
 for word in $({ names SW_STATES; names SW_TIMEOUTS; }); do
 	grep -qw -- "$word" "$completion" || missing+=("$word (bash)")

@@ -58,8 +58,12 @@ def shut_out(source, f, port):
 
 def meet_from(source, f, server):
     c = dial_from(source, f, server.getsockname()[1])
+    # The client speaks first: if a flood swallows the ACK that opens a challenged connection, its data open it. A server
+    # without memory cannot send its SYN-ACK again.
+    c.sendall(b"first")
     s, _ = server.accept()
     s.settimeout(15)
+    equal(s.recv(64), b"first", "what the server received")
     talk(c, s)
     return c, s
 

@@ -3,7 +3,9 @@
 #ifndef SYNWAVE_MAPS_H
 #define SYNWAVE_MAPS_H
 
-#include "synwave/tracker.h"
+#include "synwave/trace.h"
+
+#include "uapi.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -18,6 +20,14 @@ struct {
 	__type(key, u32);
 	__type(value, struct sw_set);
 } sets SEC(".maps");
+
+/* Written under the lock of the set of the same index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set at attach; stays 1 without ladders */
+	__type(key, u32);
+	__type(value, struct sw_ladders);
+} ladders SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -47,11 +57,32 @@ struct {
 	__type(value, struct sw_iface);
 } ifaces SEC(".maps");
 
+/* Who listens to what, and the ring of each. A reader brings a ring of its own, of the size it likes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sw_readers);
+} readers SEC(".maps");
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SW_READERS);
+	__type(key, u32);
+	__array(values, struct ring);
+} rings SEC(".maps");
+
 /* What a packet is worked out in. A map, because the verifier forgets what it knows of a map's values: all ways
  * through the parser meet again here, instead of each being followed through the tracker. */
 struct scratch {
 	struct sw_packet packet;
 	struct sw_step step;
+	struct sw_trace trace;
 	u8 options[SW_OPTIONS_ROOM + 4];
 };
 

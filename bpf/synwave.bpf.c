@@ -5,10 +5,13 @@
 
 #include "maps.h"
 #include "record.h"
+#include "tell.h"
 #include "uapi.h"
 
 /* Frozen before the load: the verifier sees constants. */
 const volatile struct sw_conf conf = {.sets = 1};
+
+const volatile u32 netns; /* inode of the network namespace that the program is loaded for */
 
 /* `synwave replay --engine kernel` runs these very programs by BPF_PROG_TEST_RUN with a capture's clock. Frozen too: to
  * the attached program this is `false`, and the verifier removes what depends on it. */
@@ -18,12 +21,13 @@ struct sw_replay replay_io;
 /* Where a frame was seen, and by whom it was sent. */
 struct sight {
 	u32 size; /* bytes on the wire */
+	u32 ifindex;
 	u16 place;
 	bool l3; /* no Ethernet header */
 	bool local; /* it left this host's own stack */
 };
 
-static __always_inline void track(struct scratch *w, struct sw_stats *st)
+static __always_inline void track(struct scratch *w, struct sw_stats *st, const struct sight *seen)
 {
 	const struct sw_packet *p = &w->packet;
 	u32 hash = sw_hash(&conf, &p->key), at = sw_set_of(hash, conf.sets);
@@ -33,14 +37,17 @@ static __always_inline void track(struct scratch *w, struct sw_stats *st)
 	if (t && sw_quiet(t, tag, p))
 		return;
 	struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
-	if (!t || !set) {
+	struct sw_ladders *ladder = conf.ladder ? bpf_map_lookup_elem(&ladders, &at) : NULL;
+	if (!t || !set || (conf.ladder && !ladder)) {
 		st->ignored[SW_NO_TABLE]++;
 		return;
 	}
 	u64 now = replay ? replay_io.now : bpf_ktime_get_ns();
 	__builtin_memset(&w->step, 0, sizeof(w->step));
+	w->step.listen = anybody(now);
+	SW_STAGE();
 	bpf_spin_lock(&set->lock);
-	sw_table_step(t, set, tag, p, now, &conf, &w->step);
+	sw_table_step(t, set, ladder, tag, p, now, &conf, &w->step, &w->trace);
 	bpf_spin_unlock(&set->lock);
 	if (replay) {
 		replay_io.set = at;
@@ -48,6 +55,13 @@ static __always_inline void track(struct scratch *w, struct sw_stats *st)
 		replay_io.dropped = w->step.dropped;
 	}
 	record(&w->step, p, st);
+	if (w->step.told) {
+		w->trace.ifindex = seen->ifindex;
+		w->trace.netns = netns;
+		if (seen->place & 1)
+			w->trace.about |= SW_TRACE_EGRESS;
+		tell(&w->trace, now);
+	}
 }
 
 /* The reason is not counted yet: a hook that could not read far enough may try again. */
@@ -60,7 +74,7 @@ static __always_inline enum sw_reason parse(void *data, void *end, const struct 
 	return why;
 }
 
-static __always_inline void observe(enum sw_reason why, struct scratch *w)
+static __always_inline void observe(enum sw_reason why, struct scratch *w, const struct sight *seen)
 {
 	u32 zero = 0;
 	struct sw_stats *st = bpf_map_lookup_elem(&stats, &zero);
@@ -70,7 +84,7 @@ static __always_inline void observe(enum sw_reason why, struct scratch *w)
 	if (why == SW_OK || why == SW_BAD_FLAGS)
 		st->kind[w->packet.kind < SW_KIND_COUNT ? w->packet.kind : SW_KIND_OTHER]++;
 	if (why == SW_OK)
-		track(w, st);
+		track(w, st, seen);
 	else
 		st->ignored[why < SW_REASON_COUNT ? why : SW_NO_TABLE]++;
 }
@@ -95,6 +109,7 @@ SEC("xdp.frags")
 int synwave_xdp(struct xdp_md *ctx)
 {
 	struct sight s = {.size = replay ? replay_io.size : bpf_xdp_get_buff_len(ctx),
+			  .ifindex = ctx->ingress_ifindex,
 			  .place = ctx->ingress_ifindex << 1};
 	struct scratch *w = workplace();
 	enum sw_reason why;
@@ -105,7 +120,7 @@ int synwave_xdp(struct xdp_md *ctx)
 	if (why == SW_OK && w->packet.options_size &&
 	    !bpf_xdp_load_bytes(ctx, w->packet.options_at, w->options, options_bytes(w)))
 		sw_parse_options(w->options, &w->packet);
-	observe(why, w);
+	observe(why, w, &s);
 	return XDP_PASS;
 }
 
@@ -127,12 +142,12 @@ static __always_inline void observe_skb(struct __sk_buff *skb, struct sight *s)
 	if (why == SW_OK && w->packet.options_size &&
 	    !bpf_skb_load_bytes(skb, w->packet.options_at, w->options, options_bytes(w)))
 		sw_parse_options(w->options, &w->packet);
-	observe(why, w);
+	observe(why, w, s);
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 {
-	struct sight s = {.place = skb->ifindex << 1, .l3 = l3};
+	struct sight s = {.ifindex = skb->ifindex, .place = skb->ifindex << 1, .l3 = l3};
 
 	observe_skb(skb, &s);
 	return TC_ACT_UNSPEC; /* the next program, or go on */
@@ -141,7 +156,8 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 static __always_inline int egress(struct __sk_buff *skb, bool l3)
 {
 	/* a forwarded packet remembers where it came in; our own came from nowhere */
-	struct sight s = {.place = skb->ifindex << 1 | 1, .l3 = l3, .local = !skb->ingress_ifindex};
+	struct sight s = {
+		.ifindex = skb->ifindex, .place = skb->ifindex << 1 | 1, .l3 = l3, .local = !skb->ingress_ifindex};
 
 	observe_skb(skb, &s);
 	return TC_ACT_UNSPEC;

@@ -98,9 +98,13 @@ static int take_number(const char *option, const char *arg, u32 *to)
 static int parse(struct job *j, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"mode", required_argument, NULL, 'm'},    {"ingress-only", no_argument, NULL, 'i'},
-		{"flows", required_argument, NULL, 'f'},   {"half-open", required_argument, NULL, 'o'},
-		{"timeout", required_argument, NULL, 't'}, {},
+		{"mode", required_argument, NULL, 'm'},
+		{"ingress-only", no_argument, NULL, 'i'},
+		{"flows", required_argument, NULL, 'f'},
+		{"half-open", required_argument, NULL, 'o'},
+		{"timeout", required_argument, NULL, 't'},
+		{"no-ladder", no_argument, NULL, 'l'},
+		{},
 	};
 	int c, err = 0;
 
@@ -110,6 +114,8 @@ static int parse(struct job *j, int argc, char **argv)
 			err = take_mode(j, optarg);
 		else if (c == 'i')
 			j->wish.one_way = 1;
+		else if (c == 'l')
+			j->wish.no_ladder = true;
 		else if (c == 'f')
 			err = take_number("--flows", optarg, &j->wish.flows);
 		else if (c == 'o')
@@ -254,8 +260,8 @@ static int run(int argc, char **argv, const struct global *g)
 const struct command cmd_attach = {
 	.name = "attach",
 	.run = run,
-	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--timeout "
-		 "NAME=DURATION]...",
+	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--no-ladder] "
+		 "[--timeout NAME=DURATION]...",
 	.summary = "Watch these interfaces; attaching again upgrades in place and keeps connections and counters",
 	.help = "  --mode auto      native, else generic, else tc; says which and why (default for a new interface)\n"
 		"  --mode native    XDP in the driver\n"
@@ -264,7 +270,8 @@ const struct command cmd_attach = {
 		"  --ingress-only   leave the egress alone; what the visible half proves is inferred\n"
 		"  --flows N        connections that have a place (default 262144)\n"
 		"  --half-open N    half-open ones, which can never take the place of others (default 65536)\n"
+		"  --no-ladder      do not remember segments for `show`: half the memory\n"
 		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one "
-		"of\n" SW_TIMEOUTS(HELP4_) "Sizes and --ingress-only are fixed while the instance lives; modes and "
-					   "timeouts are not.\n",
+		"of\n" SW_TIMEOUTS(HELP4_) "Sizes, --ingress-only and --no-ladder are fixed while the instance "
+					   "lives; modes and timeouts are not.\n",
 };

@@ -26,10 +26,11 @@ struct replay {
 	bool progress; /* somebody watches */
 };
 
-static void keep(void *ctx, const struct sw_conn *c, u64 birth)
+static void keep(void *ctx, const struct sw_conn *c, const struct sw_ladder *l, u64 birth)
 {
 	struct replay *r = ctx;
 
+	(void)l;
 	if (r->count == r->room) {
 		size_t room = r->room ? 2 * r->room : 1024;
 		struct kept *more = reallocarray(r->kept, room, sizeof(*more));

@@ -11,7 +11,7 @@
 #include "driver.skel.h"
 #include "conf.h"
 #include "engine.h"
-#include "synwave.skel.h"
+#include "skeleton.h"
 
 #define FLOWS  250000
 #define REPEAT 400000
@@ -26,9 +26,8 @@ static struct synwave_bpf *load(void)
 		abort();
 	conf_sizes(&conf, 262144, 65536);
 	conf_defaults(&conf);
-	memcpy((void *)&skel->rodata->conf, &conf, sizeof(conf));
-	bpf_map__set_max_entries(skel->maps.tags, conf.sets);
-	bpf_map__set_max_entries(skel->maps.sets, conf.sets);
+	conf.ladder = !getenv("NO_LADDER");
+	skeleton_conf(skel, &conf);
 	if (synwave_bpf__load(skel))
 		exit(1);
 	return skel;
@@ -68,6 +67,9 @@ static void fill(struct synwave_bpf *skel)
 	for (u32 at = 0; at < e.conf.sets; at++) {
 		bpf_map__update_elem(skel->maps.sets, &at, sizeof(at), &e.set[at], sizeof(e.set[at]), 0);
 		bpf_map__update_elem(skel->maps.tags, &at, sizeof(at), &e.tags[at], sizeof(e.tags[at]), 0);
+		if (e.conf.ladder)
+			bpf_map__update_elem(skel->maps.ladders, &at, sizeof(at), &e.ladders[at], sizeof(e.ladders[at]),
+					     0);
 	}
 	engine_close(&e);
 }

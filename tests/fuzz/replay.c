@@ -12,11 +12,12 @@ static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64
 	engine_frame(ctx, frame, cap, size, l3, now);
 }
 
-static void gone(void *ctx, const struct sw_conn *c, u64 birth)
+static void gone(void *ctx, const struct sw_conn *c, const struct sw_ladder *l, u64 birth)
 {
 	const struct engine *e = ctx;
 	struct record r;
 
+	(void)l;
 	HOLDS(birth >= 1 && birth <= e->frames);
 	record_from(&r, c, false, 0);
 	HOLDS(r.end[0].addr[0] && r.end[1].addr[0]);
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	e.ctx = &e;
 	capture_read(path, on_frame, &e, why, sizeof(why));
 	for (u32 at = 0; at < e.conf.sets; at++)
-		fuzz_check_set(&e.conf, &e.set[at], &e.tags[at]);
+		fuzz_check_set(&e.conf, &e.set[at], &e.tags[at], &e.ladders[at]);
 	engine_finish(&e);
 	engine_close(&e);
 	close(fd);

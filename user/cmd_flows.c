@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -9,6 +8,7 @@
 #include "render.h"
 #include "store.h"
 #include "synwave/table.h"
+#include "words.h"
 
 struct filter {
 	u32 states; /* bits of enum sw_state, either end; 0 = all */
@@ -26,70 +26,6 @@ struct flows {
 	struct record_table table;
 	unsigned long long shown;
 };
-
-/* Words that differ by more than case and strokes from RFC 9293's and node_exporter's. */
-static const struct {
-	const char *word;
-	enum sw_state state;
-} alias[] = {
-	{"estab", SW_ESTABLISHED},
-	{"listening", SW_LISTEN},
-	{"synreceived", SW_SYN_RCVD},
-};
-
-/* TIME_WAIT, time-wait and timewait are one word. */
-static bool same_word(const char *a, const char *b)
-{
-	for (;; a++, b++) {
-		while (*a == '-' || *a == '_')
-			a++;
-		while (*b == '-' || *b == '_')
-			b++;
-		if ((*a | 0x20) != (*b | 0x20))
-			return false;
-		if (!*a || !*b)
-			return *a == *b;
-	}
-}
-
-static int state_of(const char *word)
-{
-#define WORDS_(symbol, name, node) \
-	if (same_word(word, name) || same_word(word, node)) \
-		return SW_##symbol;
-	SW_STATES(WORDS_)
-#undef WORDS_
-	for (size_t i = 0; i < SW_ARRAY_SIZE(alias); i++)
-		if (same_word(word, alias[i].word))
-			return alias[i].state;
-	return -1;
-}
-
-/* ADDR:PORT, [ADDR]:PORT, :PORT or *:PORT */
-static bool parse_service(struct filter *f, const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	unsigned long long port;
-	char addr[INET6_ADDRSTRLEN + 2];
-	size_t len = colon ? (size_t)(colon - text) : 0;
-
-	if (!colon || len >= sizeof(addr) || !cmd_number(colon + 1, 1, 65535, &port))
-		return false;
-	f->any_port = false;
-	f->port = port;
-	memcpy(addr, text, len);
-	addr[len] = 0;
-	f->any_addr = !len || !strcmp(addr, "*");
-	if (f->any_addr)
-		return true;
-	if (addr[0] == '[' && addr[len - 1] == ']') {
-		addr[len - 1] = 0;
-		return inet_pton(AF_INET6, addr + 1, f->addr) == 1;
-	}
-	f->addr[0] = f->addr[1] = 0;
-	f->addr[2] = htonl(0xffff);
-	return inet_pton(AF_INET, addr, &f->addr[3]) == 1;
-}
 
 static bool passes(const struct filter *f, const struct sw_conn *c)
 {
@@ -146,16 +82,6 @@ static int show(struct store *s, struct flows *f, bool json)
 	return err < 0 ? cmd_fail("%s", s->why) : EXIT_DONE;
 }
 
-static int usage_state(const char *word)
-{
-	char names[256] = "";
-
-#define LIST_(symbol, name, node) strcat(strcat(names, " "), name);
-	SW_STATES(LIST_)
-#undef LIST_
-	return cmd_usage(&cmd_flows, "--state %s: no such state; there are%s", word, names);
-}
-
 static int run(int argc, char **argv, const struct global *g)
 {
 	static const struct option options[] = {
@@ -172,12 +98,14 @@ static int run(int argc, char **argv, const struct global *g)
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		if (opt == 's') {
-			state = state_of(optarg);
+			state = word_state(optarg);
 			if (state < 0)
-				return usage_state(optarg);
+				return cmd_usage(&cmd_flows, "--state %s: no such state; there are" WORD_STATES,
+						 optarg);
 			f.filter.states |= 1u << state;
 		} else if (opt == 'S') {
-			if (!parse_service(&f.filter, optarg))
+			f.filter.any_port = false;
+			if (!word_endpoint(optarg, f.filter.addr, &f.filter.port, &f.filter.any_addr))
 				return cmd_usage(&cmd_flows, "--service %s: ADDR:PORT, [ADDR]:PORT (IPv6) or :PORT",
 						 optarg);
 		} else if (opt == 'n') {

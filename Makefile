@@ -131,7 +131,7 @@ FUZZ_SECONDS ?= 60
 FUZZ := parse table replay
 FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude \
 	-Iuser -Itests -Itests/unit -Itests/fuzz
-FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c
+FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c user/ladder.c user/render_ladder.c user/render_svg.c user/term.c
 
 $(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)

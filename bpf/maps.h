@@ -5,10 +5,12 @@
 
 #include "synwave/guard.h"
 #include "synwave/table.h"
+#include "synwave/trace.h"
 
 #include "uapi.h"
 
 const volatile struct sw_conf conf = {.sets = 1};
+const volatile u32 netns; /* inode of the network namespace that the program is loaded for */
 /* `synwave replay --engine kernel` runs these very programs by BPF_PROG_TEST_RUN with a capture's clock. To the attached
  * program this is `false`, and the verifier removes what depends on it. */
 const volatile bool replay = false;
@@ -27,6 +29,14 @@ struct {
 	__type(key, u32);
 	__type(value, struct sw_set);
 } sets SEC(".maps");
+
+/* Written under the lock of the set of the same index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set at attach; stays 1 without ladders */
+	__type(key, u32);
+	__type(value, struct sw_ladders);
+} ladders SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -115,6 +125,26 @@ struct {
 	__type(value, struct sw_acts);
 } guard_acts SEC(".maps");
 
+/* Who listens to what, and the ring of each. A reader brings a ring of its own, of the size it likes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sw_readers);
+} readers SEC(".maps");
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SW_READERS);
+	__type(key, u32);
+	__array(values, struct ring);
+} rings SEC(".maps");
+
 /* What a packet is worked out in. A map, because the verifier forgets what it knows of a map's values: all ways
  * through the parser meet again here, instead of each being followed through the tracker. */
 struct reply {
@@ -137,6 +167,7 @@ struct scratch {
 	u32 at; /* the segment's set ... */
 	u16 tag; /* ... and tag */
 	u16 cookie; /* what the guard found out: the ACK brings a valid cookie */
+	struct sw_trace trace;
 	u8 options[SW_OPTIONS_ROOM + 4];
 };
 

@@ -6,6 +6,7 @@
 #include "challenge.h"
 #include "maps.h"
 #include "record.h"
+#include "tell.h"
 #include "uapi.h"
 
 /* Where a frame was seen, and by whom it was sent. */
@@ -17,7 +18,7 @@ struct sight {
 };
 
 /* The segment in the scratch against its set. To the verifier, too, a function of its own. */
-__attribute__((noinline)) int track(void)
+__attribute__((noinline)) int track(u32 ifindex)
 {
 	u32 zero = 0, at;
 	struct scratch *w = workplace();
@@ -28,15 +29,18 @@ __attribute__((noinline)) int track(void)
 	at = w->at;
 	struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
 	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
-	if (!t || !set) {
+	struct sw_ladders *ladder = conf.ladder ? bpf_map_lookup_elem(&ladders, &at) : NULL;
+	if (!t || !set || (conf.ladder && !ladder)) {
 		st->ignored[SW_NO_TABLE]++;
 		return 0;
 	}
 	u64 now = clock();
 	__builtin_memset(&w->step, 0, sizeof(w->step));
 	w->step.cookie = w->cookie;
+	w->step.listen = anybody(now);
+	SW_STAGE();
 	bpf_spin_lock(&set->lock);
-	sw_table_step(t, set, w->tag, &w->packet, now, &conf, &w->step);
+	sw_table_step(t, set, ladder, w->tag, &w->packet, now, &conf, &w->step, &w->trace);
 	bpf_spin_unlock(&set->lock);
 	if (replay) {
 		replay_io.set = at;
@@ -44,6 +48,13 @@ __attribute__((noinline)) int track(void)
 		replay_io.dropped = w->step.dropped;
 	}
 	record(&w->step, &w->packet, st);
+	if (w->step.told) {
+		w->trace.ifindex = ifindex;
+		w->trace.netns = netns;
+		if (w->packet.place & 1)
+			w->trace.about |= SW_TRACE_EGRESS;
+		tell(&w->trace, now);
+	}
 	if (w->step.proved && !w->packet.local)
 		guard_proved(&w->packet, now);
 	return 0;
@@ -112,7 +123,7 @@ int synwave_xdp(struct xdp_md *ctx)
 	u32 act = xdp_guard(ctx);
 	if (act == SW_ACT_PASS) {
 		xdp_options(ctx);
-		track();
+		track(ctx->ingress_ifindex);
 	}
 	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;
 }
@@ -146,7 +157,7 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 	u32 act = skb_guard(skb);
 	if (act == SW_ACT_PASS) {
 		skb_options(skb);
-		track();
+		track(skb->ifindex);
 	}
 	return act == SW_ACT_DROP        ? TC_ACT_SHOT
 	       : act == SW_ACT_CHALLENGE ? bpf_redirect(skb->ifindex, 0)
@@ -159,7 +170,7 @@ static __always_inline int egress(struct __sk_buff *skb, bool l3)
 		skb->mark = 0;
 	} else if (skb_look(skb, true, l3)) {
 		skb_options(skb);
-		track();
+		track(skb->ifindex);
 	}
 	return TC_ACT_UNSPEC;
 }

@@ -81,7 +81,7 @@ check "manual: default timeouts" "${missing[@]}"
 
 mapfile -t missing < <(
 	{
-		grep -ohE 'json_(k[ns]|key|flag|hist|counts)\(j, "[a-z_]+"|opt_(num|bool)\(j, "[a-z_]+"' \
+		grep -ohE 'json_(k[ns]|k[nb]_if|key|flag|hist|counts)\(j, "[a-z_]+"' \
 			user/render_*.c user/cmd_status.c | cut -d'"' -f2
 		names SW_KINDS
 		names SW_BOOKS

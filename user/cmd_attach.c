@@ -80,10 +80,15 @@ static int take_number(const char *option, const char *arg, u32 *to)
 static int parse(struct job *j, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"mode", required_argument, NULL, 'm'},    {"ingress-only", no_argument, NULL, 'i'},
-		{"flows", required_argument, NULL, 'f'},   {"half-open", required_argument, NULL, 'o'},
-		{"timeout", required_argument, NULL, 't'}, {"group", required_argument, NULL, 'g'},
-		{"config", required_argument, NULL, 'c'},  {},
+		{"mode", required_argument, NULL, 'm'},
+		{"ingress-only", no_argument, NULL, 'i'},
+		{"flows", required_argument, NULL, 'f'},
+		{"half-open", required_argument, NULL, 'o'},
+		{"timeout", required_argument, NULL, 't'},
+		{"group", required_argument, NULL, 'g'},
+		{"config", required_argument, NULL, 'c'},
+		{"no-ladder", no_argument, NULL, 'l'},
+		{},
 	};
 	int c, err = 0;
 
@@ -93,6 +98,8 @@ static int parse(struct job *j, int argc, char **argv)
 			err = take_mode(j, optarg);
 		else if (c == 'i')
 			j->wish.one_way = 1;
+		else if (c == 'l')
+			j->wish.no_ladder = true;
 		else if (c == 'f')
 			err = take_number("--flows", optarg, &j->wish.flows);
 		else if (c == 'o')
@@ -289,7 +296,7 @@ static int run(int argc, char **argv, const struct global *g)
 const struct command cmd_attach = {
 	.name = "attach",
 	.run = run,
-	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--timeout "
+	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--no-ladder] [--timeout "
 		 "NAME=DURATION]... [--config FILE] [--group GROUP]",
 	.summary = "Watch these interfaces; attaching again upgrades in place and keeps connections and counters",
 	.help = "  --mode auto      native, else generic, else tc; says which and why (default for a new interface)\n"
@@ -301,8 +308,9 @@ const struct command cmd_attach = {
 		"  --half-open N    half-open ones, which can never take the place of others (default 65536)\n"
 		"  --config FILE    the guard's rules, as in `synwave guard apply` (default: as they are; off when "
 		"new)\n"
+		"  --no-ladder      do not remember segments for `show`: half the memory\n"
 		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one "
-		"of\n" SW_TIMEOUTS(HELP4_) GROUP_HELP "Sizes and --ingress-only are fixed while the "
+		"of\n" SW_TIMEOUTS(HELP4_) GROUP_HELP "Sizes, --ingress-only and --no-ladder are fixed while the "
 						      "instance lives; modes, timeouts and the group are "
 						      "not.\n",
 };

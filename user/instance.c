@@ -144,6 +144,7 @@ static int fill_meta(struct instance *in, const struct wish *w)
 	if (err)
 		return store_fail(&in->s, err, "no random numbers for the hash key: %s", strerror(-err));
 	m->conf.one_way = w->one_way > 0;
+	m->conf.ladder = !w->no_ladder;
 	if (m->conf.one_way)
 		m->conf.timeout[SW_T_INFER] = 0; /* no SYN-ACK will ever be seen: nothing to wait for */
 	take_timeouts(&m->conf, w);
@@ -192,6 +193,8 @@ int instance_adapt(struct instance *in, const struct wish *w, bool *changed)
 		return store_fail(&in->s, -EINVAL, "%s runs with --half-open %u" FIXED, in->s.dir, m->half_open);
 	if (w->one_way > 0 && !m->conf.one_way)
 		return store_fail(&in->s, -EINVAL, "%s runs without --ingress-only" FIXED, in->s.dir);
+	if (w->no_ladder && m->conf.ladder)
+		return store_fail(&in->s, -EINVAL, "%s runs without --no-ladder" FIXED, in->s.dir);
 	take_timeouts(&in->s.info.conf, w);
 	*changed = memcmp(&before, &in->s.info.conf, sizeof(before));
 	if (!*changed && !strcmp(m->version, SYNWAVE_VERSION))

@@ -22,6 +22,7 @@ struct instance {
 struct wish {
 	u32 flows, half_open;
 	int one_way;
+	bool no_ladder;
 	u64 timeout[SW_TIMEOUT_COUNT]; /* ns */
 	bool timeout_set[SW_TIMEOUT_COUNT];
 };

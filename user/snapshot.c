@@ -222,6 +222,8 @@ int snapshot_take(struct snapshot *m, struct store *s)
 	if (!err)
 		err = store_stats(s, &m->count);
 	if (!err)
+		err = store_readers(s, &m->events_lost, &m->traces);
+	if (!err)
 		snapshot_finish(m, &s->info.conf);
 	return err;
 }

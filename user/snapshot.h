@@ -37,6 +37,8 @@ struct snapshot {
 
 	u64 state[ROLE_COUNT][SW_STATE_COUNT]; /* endpoints of living entries */
 	u64 half_open, time_wait, time_wait_local;
+	u64 events_lost; /* that readers of `trace` did not get */
+	u32 traces; /* of them that listen now */
 	struct snapshot_table table[TABLE_COUNT];
 
 	struct snapshot_service *service; /* busiest first */

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,11 +38,20 @@ u64 store_now(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-static u64 store_epoch(void)
+/* The tightest of some readings: this process may be interrupted between two of them. */
+u64 store_epoch(void)
 {
-	u64 before = store_now(), real = clock_ns(CLOCK_REALTIME), after = store_now();
+	u64 best = ~0ULL, epoch = 0;
 
-	return real - (before + (after - before) / 2);
+	for (int i = 0; i < 5; i++) {
+		u64 before = store_now(), real = clock_ns(CLOCK_REALTIME), took = store_now() - before;
+
+		if (took < best) {
+			best = took;
+			epoch = real - (before + took / 2);
+		}
+	}
+	return epoch;
 }
 
 /* How a map of the instance must look; entries 0: not judged. */
@@ -157,6 +167,9 @@ static int check_shapes(struct store *s)
 		{"guard_verified", FD_(guard_verified), sizeof(struct sw_verified), SW_VERIFIED_SETS},
 		{"guard_top", FD_(guard_top), sizeof(struct sw_top), 1},
 		{"guard_acts", FD_(guard_acts), sizeof(struct sw_acts), 1},
+		{"ladders", FD_(ladders), sizeof(struct sw_ladders), s->info.conf.ladder ? s->info.conf.sets : 1},
+		{"readers", FD_(readers), sizeof(struct sw_readers), 1},
+		{"rings", FD_(rings), sizeof(u32), SW_READERS},
 	};
 	int err = 0;
 
@@ -189,6 +202,19 @@ static int open_others(struct store *s)
 	return 0;
 }
 
+static u64 pin_inode(const struct store *s)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return stat(pin_path(path, s, "meta"), &st) ? 0 : st.st_ino;
+}
+
+bool store_is_there(const struct store *s)
+{
+	return pin_inode(s) == s->pin;
+}
+
 static int open_all(struct store *s, const char *dir, bool change)
 {
 	int err;
@@ -202,6 +228,7 @@ static int open_all(struct store *s, const char *dir, bool change)
 		return store_fail(s, -ENAMETOOLONG, "pin directory %.40s...: name too long", dir);
 	s->epoch_ns = store_epoch();
 	err = open_meta(s);
+	s->pin = pin_inode(s);
 	if (!err)
 		err = open_others(s);
 	if (!err)

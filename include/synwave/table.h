@@ -7,7 +7,7 @@
 #ifndef SYNWAVE_TABLE_H
 #define SYNWAVE_TABLE_H
 
-#include "tracker.h"
+#include "trace.h"
 
 #define SW_ALL_WAYS ((1u << SW_WAYS) - 1)
 #define SW_HALF_MIN 2 /* ways that completed connections never take */
@@ -357,11 +357,6 @@ SW_INLINE bool sw_way(struct sw_tags *t, struct sw_set *set, u16 tag, const stru
 	return true;
 }
 
-SW_INLINE u8 sw_role(const struct sw_conn *c, const struct sw_packet *p)
-{
-	return p->from == !!(c->flags & SW_C_CLIENT_HI) ? SW_CLIENT : SW_SERVER;
-}
-
 /* Makes the connection, when the segment is the first of one. */
 SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct sw_packet *p, u64 now,
 			    struct sw_step *s)
@@ -398,11 +393,15 @@ SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct 
 }
 
 /* All ways of a stage meet in memory before the next begins: the verifier follows each stage once. */
-SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
-			  const volatile struct sw_conf *conf, struct sw_step *s)
+SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, struct sw_ladders *ladders, u16 tag,
+			  const struct sw_packet *p, u64 now, const volatile struct sw_conf *conf, struct sw_step *s,
+			  struct sw_trace *trace)
 {
-	if (!sw_way(t, set, tag, p, now, conf, s))
+	if (!sw_way(t, set, tag, p, now, conf, s)) {
+		if (s->listen)
+			sw_tell_stray(trace, p, s, now);
 		return;
+	}
 	SW_STAGE();
 	u32 way = s->way;
 	if (way >= SW_WAYS)
@@ -410,19 +409,26 @@ SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, u16 tag, const 
 	struct sw_conn *c = &set->conn[way];
 	sw_meet_conn(set, c, p, now, s);
 	SW_STAGE();
+	s->was[0] = c->end[0].state;
+	s->was[1] = c->end[1].state;
+	if (s->listen)
+		trace->changed_ns = s->fresh ? 0 : c->changed_ns;
 	if (!s->fresh || p->kind == SW_KIND_FIN)
 		sw_track(c, p, s->from & 1, now, conf->timeout[SW_T_INFER], s);
 	SW_STAGE();
 	s->server = c->flags & SW_C_CLIENT_HI ? 0 : 1;
 	s->syn_seen = SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
 	sw_file(t, set, way, tag, now, conf, s);
+	SW_STAGE();
+	sw_note(ladders, c, p, now, s, trace);
 }
 
-/* One segment against its set. `tag` without SW_WAITING. */
-SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
-			     const volatile struct sw_conf *conf, struct sw_step *s)
+/* One segment against its set. `tag` without SW_WAITING. `ladders`: NULL when none are kept; `trace`: for s->listen. */
+SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, struct sw_ladders *ladders, u16 tag,
+			     const struct sw_packet *p, u64 now, const volatile struct sw_conf *conf, struct sw_step *s,
+			     struct sw_trace *trace)
 {
-	sw_segment(t, set, tag, p, now, conf, s);
+	sw_segment(t, set, ladders, tag, p, now, conf, s, trace);
 	SW_UNROLL
 	for (u32 i = 0; i < SW_BOOK_COUNT; i++)
 		set->book[i] += s->book[i];

@@ -66,7 +66,7 @@ static void feed(struct engine *e, const struct sw_packet *p, u64 now)
 
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
 		return;
-	sw_table_step(&e->tags[at], &e->set[at], sw_tag_of(hash), p, now, &e->conf, &step);
+	sw_table_step(&e->tags[at], &e->set[at], &e->ladders[at], sw_tag_of(hash), p, now, &e->conf, &step, NULL);
 	for (int i = 0; i < SW_EVENT_COUNT; i++)
 		e->stats.event[i] += step.events >> i & 1;
 }

@@ -270,7 +270,7 @@ const struct command cmd_attach = {
 		"  --ingress-only   leave the egress alone; what the visible half proves is inferred\n"
 		"  --flows N        connections that have a place (default 262144)\n"
 		"  --half-open N    half-open ones, which can never take the place of others (default 65536)\n"
-		"  --no-ladder      do not remember segments for `show`: half the memory\n"
+		"  --no-ladder      do not remember segments for `show`: less than half the memory\n"
 		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one "
 		"of\n" SW_TIMEOUTS(HELP4_) "Sizes, --ingress-only and --no-ladder are fixed while the instance "
 					   "lives; modes and timeouts are not.\n",

@@ -124,7 +124,7 @@ $(B)/test/bench: tests/bench/bench.c tests/bench/machine.c tests/frames.c tests/
 		user/guard_store.c user/store.c user/percpu.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
-		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
 
 # libFuzzer, and the same targets with a plain main that feeds them the corpus
 FUZZ_SECONDS ?= 60
@@ -157,8 +157,8 @@ fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 .PHONY: unit prog e2e deploy bench vm
 vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
 	@tests/vm/run.sh
-bench: root $(B)/test/bench ## what a packet costs, next to references of the same run (root; a quiet machine)
-	@$(B)/test/bench
+bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
+	@$(if $(AGAINST),tests/bench/against.py $(AGAINST),$(B)/test/bench)
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
 	@$(B)/test/unit
 prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)

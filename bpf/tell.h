@@ -28,11 +28,12 @@ static __always_inline void tell(const struct sw_trace *e, u64 now)
 
 	for (u32 i = 0; all && i < SW_READERS; i++) {
 		struct sw_reader *r = &all->slot[i];
+		u32 slot = i; /* a copy: older verifiers lose count of what lies in memory */
 		void *ring;
 
 		if (!(r->until_ns & SW_READER_LIVE) || r->until_ns <= now || !sw_filter_passes(&r->filter, e))
 			continue;
-		ring = bpf_map_lookup_elem(&rings, &i);
+		ring = bpf_map_lookup_elem(&rings, &slot);
 		if (!ring || bpf_ringbuf_output(ring, (void *)e, sizeof(*e), 0))
 			__sync_fetch_and_add(&r->lost, 1);
 	}

@@ -32,9 +32,9 @@ same() { cmp -s <("${@:2}") <("$1"); }
 
 # both engines, byte for byte: records, and ladders
 for pcap in "$traces"/*.pcap; do
-	for show in '' --show; do
-		native() { build/synwave replay $show --json "$pcap"; }
-		one "engines differ on $pcap $show" same native build/synwave replay --engine kernel $show --json "$pcap"
+	for show in '' yes; do
+		native() { build/synwave replay ${show:+--show} --json "$pcap"; }
+		one "engines differ on $pcap ${show:+(ladders)}" same native build/synwave replay --engine kernel ${show:+--show} --json "$pcap"
 	done
 done
 

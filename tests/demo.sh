@@ -61,7 +61,9 @@ for step in by_client by_server at_once abort refused open half_open; do order "
 
 title "3. What synwave saw: every connection, the state of both its ends"
 on server 3 synwave flows
-text "   The same, as the two kernels see it - each its own end only:"
+text "   The first of them, segment by segment:"
+on server 0 synwave show 10.9.0.2:40001 10.9.0.1:80
+text "   All of them again, as the two kernels see it - each its own end only:"
 on server 5 ss -tan state all exclude listening
 on client 4 ss -tan state all
 

@@ -100,6 +100,12 @@ for word in $({ names SW_STATES; names SW_TIMEOUTS; }); do
 done
 check "completion: states and timeouts" "${missing[@]}"
 
+missing=()
+for word in $(names SW_EVENTS | grep -vE '^(freed|evicted)_'); do
+	grep -qw -- "$word" "$completion" || missing+=("$word")
+done
+check "completion: events" "${missing[@]}"
+
 # --- it works
 complete_line() { # WORD...: what is offered for the last one
 	bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _synwave; echo "${COMPREPLY[*]}"' "$completion" "$@"
@@ -119,6 +125,9 @@ expect '--mode' synwave attach --mo
 expect 'native' synwave attach --mode = na
 expect 'time-wait' synwave flows --state time
 expect 'docs/man' synwave replay docs/ma
+expect 'state=' synwave trace st
+expect 'time-wait' synwave trace state = time
+expect 'refused' synwave trace --count 3 event = refu
 check "completion, bash: in use" "${missing[@]}"
 
 if command -v zsh > /dev/null; then

@@ -308,7 +308,7 @@ const struct command cmd_attach = {
 		"  --half-open N    half-open ones, which can never take the place of others (default 65536)\n"
 		"  --config FILE    the guard's rules, as in `synwave guard apply` (default: as they are; off when "
 		"new)\n"
-		"  --no-ladder      do not remember segments for `show`: half the memory\n"
+		"  --no-ladder      do not remember segments for `show`: less than half the memory\n"
 		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one "
 		"of\n" SW_TIMEOUTS(HELP4_) GROUP_HELP "Sizes, --ingress-only and --no-ladder are fixed while the "
 						      "instance lives; modes, timeouts and the group are "

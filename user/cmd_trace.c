@@ -274,7 +274,7 @@ static int run(int argc, char **argv, const struct global *g)
 	if (ret)
 		return ret;
 	load_logs(g->verbose);
-	if (store_open(&j.s, g->pin))
+	if (store_open_to_change(&j.s, g->pin))
 		return cmd_fail("%s", j.s.why);
 	ret = filter_iface(&j.filter, &j.s, j.netns);
 	if (ret)

@@ -10,11 +10,11 @@
 
 /* Strokes, UTF-8 or not. */
 struct strokes {
-	const char *life, *gap, *dash, *right, *left, *again;
+	const char *life, *gap, *dash, *right, *left;
 };
 static const struct strokes strokes[2] = {
-	{"|", ":", "-", ">", "<", "="},
-	{"│", "┊", "─", "►", "◄", "╌"},
+	{"|", ":", "-", ">", "<"},
+	{"│", "┊", "─", "►", "◄"},
 };
 
 struct drawing {

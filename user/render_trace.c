@@ -42,6 +42,8 @@ static const char *state_name(u8 state)
 
 /* --- text ---------------------------------------------------------------------------------------------------------- */
 
+#define REPEATED (1ULL << SW_EV_SYN_REXMIT | 1ULL << SW_EV_SYNACK_REXMIT)
+
 #define HEAD "%-15s %8s %-*s %s %-*s %-11s %-14s %-14s %-11s %-11s %-10s %s\n"
 
 void render_trace_begin(struct trace_text *x, FILE *out)
@@ -72,7 +74,7 @@ static char *text_number(char buf[TEXT_SIZE], struct relative r, u32 is)
 
 static void put_events(FILE *out, u64 events)
 {
-	const char *comma = "";
+	const char *comma = " ";
 
 	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
 		if (events >> i & 1) {
@@ -86,7 +88,7 @@ void render_trace_line(struct trace_text *x, const struct trace_line *l)
 	const struct sw_trace *t = l->t;
 	char at[TEXT_SIZE], delta[TEXT_SIZE] = "-", end[2][TEXT_SIZE], addr[TEXT_SIZE], flags[TEXT_SIZE];
 	char seq[TEXT_SIZE], ack[TEXT_SIZE] = "-", where[TEXT_SIZE];
-	const char *colour = term_colour(&x->term, term_segment(t->flags));
+	const char *colour = term_colour(&x->term, t->events & REPEATED ? AGAIN : term_segment(t->flags));
 	const char *state[2] = {state_name(t->state[0]) ?: "-", state_name(t->state[1]) ?: "-"};
 
 	if (l->before_ns)
@@ -101,10 +103,10 @@ void render_trace_line(struct trace_text *x, const struct trace_line *l)
 	if (t->flags & SW_TCP_ACK)
 		text_number(ack, relative_ack(t), t->ack);
 	snprintf(where, sizeof(where), "%s %s", l->iface, t->about & SW_TRACE_EGRESS ? "out" : "in");
-	fprintf(x->out, "%-15s %8s %-*s %s%s%s %-*s %s%-11s%s %-14s %-14s %-11s %-11s %-10s ",
+	fprintf(x->out, "%-15s %8s %-*s %s%s%s %-*s %s%-11s%s %-14s %-14s %-11s %-11s %-*s",
 		text_clock(at, t->ns + l->epoch_ns, false), delta, x->width[0], end[0], colour, arrow(x, t->from),
 		*colour ? term_colour(&x->term, PLAIN) : "", x->width[1], end[1], colour, text_flags(flags, t->flags),
-		*colour ? term_colour(&x->term, PLAIN) : "", seq, ack, state[0], state[1], where);
+		*colour ? term_colour(&x->term, PLAIN) : "", seq, ack, state[0], state[1], t->events ? 10 : 0, where);
 	put_events(x->out, t->events);
 	fputc('\n', x->out);
 }

@@ -252,6 +252,7 @@ struct sw_trace {
 	u8 from; /* enum sw_role */
 	u8 state[2]; /* enum sw_state after it, by role; SW_STATE_COUNT: of no known connection */
 	u8 about; /* SW_TRACE_* */
+	u32 pad;
 };
 _Static_assert(sizeof(struct sw_trace) == 104, "sw_trace");
 #define SW_TRACE_ISN       0x03 /* the client's, the server's ISN is known */

@@ -423,7 +423,8 @@ SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, struct sw_ladde
 	sw_note(ladders, c, p, now, s, trace);
 }
 
-/* One segment against its set. `tag` without SW_WAITING. `ladders`: NULL when none are kept; `trace`: for s->listen. */
+/* One segment against its set. `tag` without SW_WAITING. `ladders`: NULL when none are kept; `trace`: filled if
+ * s->listen is set. */
 SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, struct sw_ladders *ladders, u16 tag,
 			     const struct sw_packet *p, u64 now, const volatile struct sw_conf *conf, struct sw_step *s,
 			     struct sw_trace *trace)

@@ -57,6 +57,7 @@ static const struct row rows[] = {
 	{"SYN, new, empty table", P_SYNWAVE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0.35, LRU},
 	{"SYN, new, beside 65,536 established", P_SYNWAVE, SMALL, OPEN, 64 * K, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0.35, LRU},
 	{"SYN, new, beside 1,048,576", P_SYNWAVE, LARGE, OPEN, M, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0, LRU},
+	{"SYN, new, --no-ladder, beside 65,536", P_SYNWAVE, BARE, OPEN, 64 * K, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0.35, LRU},
 	{"SYN-ACK", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1, SYN},
 	{"ACK of the handshake", P_SYNWAVE, SMALL, HALF_OPEN, 32 * K, 32 * K, SW_CLIENT, ACK, 0, NULL, 1, SYN},
 	{"FIN", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1, SYN},

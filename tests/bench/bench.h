@@ -7,7 +7,7 @@
 #include "engine.h"
 
 enum bench_program { P_EMPTY, P_PARSE, P_LRU, P_HASH, P_COOKIE, P_SYNWAVE, BENCH_PROGRAMS };
-enum bench_table { SMALL, LARGE, TABLES }; /* --flows 262144, 1048576 */
+enum bench_table { SMALL, LARGE, BARE, TABLES }; /* --flows 262144, 1048576; the first with --no-ladder */
 
 struct frame;
 struct synwave_bpf;

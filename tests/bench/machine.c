@@ -13,7 +13,9 @@
 #include "conf.h"
 #include "driver.skel.h"
 #include "guard_store.h"
-#include "synwave.skel.h"
+#include "skeleton.h"
+
+#define TEST_RUN_PLACE (1 << 1) /* BPF_PROG_TEST_RUN: the loopback device, ingress. Elsewhere a SYN would be a copy. */
 
 static void die(const char *what, int err)
 {
@@ -30,9 +32,9 @@ u64 bench_now(void)
 }
 
 #define HALF_OPEN 65536
-static const u32 flows[TABLES] = {[SMALL] = 262144, [LARGE] = 1 << 20};
+static const u32 flows[TABLES] = {[SMALL] = 262144, [LARGE] = 1 << 20, [BARE] = 262144};
 
-static struct synwave_bpf *load(u32 kept, u32 half_open)
+static struct synwave_bpf *load(u32 kept, u32 half_open, bool ladder)
 {
 	struct synwave_bpf *skel = synwave_bpf__open();
 	struct bpf_program *prog;
@@ -43,9 +45,8 @@ static struct synwave_bpf *load(u32 kept, u32 half_open)
 		die("open", 0);
 	conf_sizes(&conf, kept, half_open);
 	conf_defaults(&conf);
-	memcpy((void *)&skel->rodata->conf, &conf, sizeof(conf));
-	bpf_map__set_max_entries(skel->maps.tags, conf.sets);
-	bpf_map__set_max_entries(skel->maps.sets, conf.sets);
+	conf.ladder = ladder;
+	skeleton_conf(skel, &conf);
 	bpf_object__for_each_program(prog, skel->obj) bpf_program__set_autoload(prog, prog == skel->progs.synwave_xdp);
 	err = synwave_bpf__load(skel);
 	if (err)
@@ -66,7 +67,7 @@ static int program(struct bench *b, enum bench_program p, struct synwave_bpf *sk
 void bench_open(struct bench *b)
 {
 	for (int i = 0; i < TABLES; i++)
-		b->skel[i] = load(flows[i], HALF_OPEN);
+		b->skel[i] = load(flows[i], HALF_OPEN, i != BARE);
 	b->driver = driver_bpf__open_and_load();
 	if (!b->driver)
 		die("load the driver", 0);
@@ -146,6 +147,11 @@ void bench_engine(struct bench *b, enum bench_table table, struct engine *e)
 void bench_lay(struct synwave_bpf *skel, struct engine *e)
 {
 	for (u32 at = 0; at < e->conf.sets; at++) {
+		for (u32 way = 0; way < SW_WAYS; way++)
+			e->set[at].conn[way].place[SW_CLIENT] = e->set[at].conn[way].place[SW_SERVER] = TEST_RUN_PLACE;
+		if (e->conf.ladder)
+			bpf_map__update_elem(skel->maps.ladders, &at, sizeof(at), &e->ladders[at], sizeof(e->ladders[at]),
+					     0);
 		bpf_map__update_elem(skel->maps.sets, &at, sizeof(at), &e->set[at], sizeof(e->set[at]), 0);
 		bpf_map__update_elem(skel->maps.tags, &at, sizeof(at), &e->tags[at], sizeof(e->tags[at]), 0);
 	}

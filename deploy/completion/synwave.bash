@@ -25,7 +25,7 @@ _synwave() {
 	local states='LISTEN SYN_SENT SYN_RCVD ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING LAST_ACK TIME_WAIT CLOSED
 		listen syn-sent syn-recv established fin-wait-1 fin-wait-2 close-wait closing last-ack time-wait closed'
 	local timeouts='established= syn_sent= syn_recv= closed= fin_wait= close_wait= last_ack= time_wait= one_sided= infer='
-	local events='syn_retransmits synack_retransmits syn_new syn_rival synack_new synack_invalid ack_invalid completed refused
+	local events='syn_retransmits synack_retransmits syn_new syn_rival synack_new synack_invalid ack_invalid completed refused cookie
 		inferred midstream rst_counted rst_ignored rst_unknown rst_contradicted fin_contradicted four_way three_way
 		simultaneous reset unprotected'
 	local word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]} command words='' file

@@ -10,7 +10,9 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
 WARN    := -Wall -Wextra -Werror -Wshadow -Wno-unused-function
 CFLAGS  ?= -O2 -g
-ALL_CFLAGS = $(CFLAGS) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
+HARDEN  := -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_SOURCE=2
+HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+ALL_CFLAGS = $(CFLAGS) $(HARDEN) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
 	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
 # Static, all but libc: one file to copy to a server.
@@ -25,7 +27,7 @@ SKEL    := $(B)/synwave.skel.h
 all: $(B)/synwave ## build/synwave: one binary, BPF programs embedded
 
 $(B)/synwave: $(OBJ) $(B)/notls.c
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/user/%.o: user/%.c | $(SKEL)
 	@mkdir -p $(@D)

@@ -60,6 +60,13 @@ struct {
 } services SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_TIMED_SETS *SW_TIMED_WAYS);
+	__type(key, u32);
+	__type(value, struct sw_timed);
+} timed SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, SW_IFACES);
 	__type(key, struct sw_iface_key);

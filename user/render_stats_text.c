@@ -231,6 +231,19 @@ static u64 syn_before(const struct page *p, const struct sw_service_key *key)
 	return 0;
 }
 
+/* 99 of 100 SYNs were answered, and answers acknowledged, within this. */
+static void text_p99(const struct page *p, const struct snapshot_service *v)
+{
+	const struct sw_timed *t = v->key.port ? snapshot_timed(p->m, &v->key) : NULL;
+
+	for (int i = 0; i < 2; i++) {
+		u64 ns = t ? snapshot_quantile(i ? &t->synack_ack : &t->syn_synack, 990) : 0;
+		char text[TEXT_SIZE];
+
+		fprintf(p->out, CELL, !ns ? "-" : ns == ~0ULL ? "> 68s" : text_duration(text, ns));
+	}
+}
+
 static void text_service(const struct page *p, const struct snapshot_service *v, u64 was, const char *name)
 {
 	fprintf(p->out, "  %-*s", p->label - 2, name);
@@ -238,6 +251,7 @@ static void text_service(const struct page *p, const struct snapshot_service *v,
 	cell(p, v->count.completed);
 	cell(p, v->half_open);
 	cell(p, v->count.refused);
+	text_p99(p, v);
 	fputc('\n', p->out);
 }
 
@@ -250,7 +264,7 @@ static char *service_name(char name[TEXT_SIZE], const struct sw_service_key *key
 
 static void text_services(struct page p, u32 most)
 {
-	static const char *const column[] = {"SYN", "completed", "half-open", "refused"};
+	static const char *const column[] = {"SYN", "completed", "half-open", "refused", "SYN-ACK p99", "ACK p99"};
 	struct snapshot_service rest = snapshot_rest(p.m, most);
 	u32 n = p.m->services < most ? p.m->services : most;
 	char name[TEXT_SIZE];

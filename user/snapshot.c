@@ -93,6 +93,47 @@ static int take_acts(struct snapshot *m, struct store *s)
 	return cpus < 0 ? cpus : 0;
 }
 
+const struct sw_timed *snapshot_timed(const struct snapshot *m, const struct sw_service_key *key)
+{
+	for (u32 i = 0; i < m->timeds; i++)
+		if (m->timed[i].port == key->port && !memcmp(m->timed[i].addr, key->addr, sizeof(key->addr)))
+			return &m->timed[i];
+	return NULL;
+}
+
+static void add_hist(struct sw_hist *to, const struct sw_hist *from)
+{
+	to->sum_ns += from->sum_ns;
+	for (u32 i = 0; i < SW_HIST_BUCKETS; i++) {
+		to->bucket[i] += from->bucket[i];
+		to->count += from->bucket[i];
+	}
+}
+
+/* One a service, where the CPUs had one each. */
+static int take_timed(struct snapshot *m, struct store *s)
+{
+	int n = store_timed(s, &m->timed);
+
+	for (int i = 0; i < n; i++) {
+		struct sw_timed one = m->timed[i], *to;
+		struct sw_service_key key = {.port = one.port};
+
+		if (!one.port)
+			continue;
+		memcpy(key.addr, one.addr, sizeof(key.addr));
+		to = (struct sw_timed *)snapshot_timed(m, &key);
+		if (!to) {
+			to = &m->timed[m->timeds++];
+			*to = (struct sw_timed){.port = one.port};
+			memcpy(to->addr, one.addr, sizeof(to->addr));
+		}
+		add_hist(&to->syn_synack, &one.syn_synack);
+		add_hist(&to->synack_ack, &one.synack_ack);
+	}
+	return n < 0 ? n : 0;
+}
+
 static void count_half_open(struct snapshot *m, const struct sw_conn *c)
 {
 	u32 side = c->flags & SW_C_CLIENT_HI ? 0 : 1;
@@ -214,6 +255,8 @@ int snapshot_take(struct snapshot *m, struct store *s)
 		return err;
 	snapshot_sort_keys(m);
 	err = take_acts(m, s);
+	if (!err)
+		err = take_timed(m, s);
 	if (err)
 		return err;
 	m->now_ns = store_now();
@@ -232,6 +275,9 @@ void snapshot_free(struct snapshot *m)
 {
 	free(m->service);
 	free(m->iface);
+	free(m->timed);
+	m->timed = NULL;
+	m->timeds = 0;
 	m->service = NULL;
 	m->iface = NULL;
 	m->services = m->ifaces = 0;

@@ -158,6 +158,7 @@ static int check_shapes(struct store *s)
 		{"sets", FD_(sets), sizeof(struct sw_set), s->info.conf.sets},
 		{"stats", FD_(stats), sizeof(struct sw_stats), 1},
 		{"services", FD_(services), sizeof(struct sw_service), 0},
+		{"timed", FD_(timed), sizeof(struct sw_timed), SW_TIMED_SETS * SW_TIMED_WAYS},
 		{"ifaces", FD_(ifaces), sizeof(struct sw_iface), 0},
 		{"guard", FD_(guard), sizeof(struct sw_guard), 1},
 		{"guard_rules", FD_(guard_rules), sizeof(struct sw_guard_rules), 2},
@@ -336,6 +337,26 @@ int store_stats(struct store *s, struct sw_stats *sum)
 	int err = percpu_read(s->fd.stats, &zero, sum, sizeof(*sum));
 
 	return err ? store_fail(s, err, "cannot read %s/stats: %s", s->dir, strerror(-err)) : 0;
+}
+
+int store_timed(struct store *s, struct sw_timed **all)
+{
+	u32 places = SW_TIMED_SETS * SW_TIMED_WAYS, n = 0;
+	int cpus = libbpf_num_possible_cpus(), err = 0;
+
+	*all = cpus < 0 ? NULL : calloc(cpus * places, sizeof(**all));
+	if (!*all)
+		return store_fail(s, -ENOMEM, "out of memory");
+	for (u32 at = 0; at < places && !err; at++) {
+		u32 used = 0;
+
+		err = bpf_map_lookup_elem(s->fd.timed, &at, *all + n);
+		for (int cpu = 0; cpu < cpus; cpu++)
+			used |= (*all)[n + cpu].port;
+		if (used) /* else its room is taken by the next */
+			n += cpus;
+	}
+	return err ? store_fail(s, err, "cannot read %s/timed: %s", s->dir, strerror(-err)) : (int)n;
 }
 
 int store_acts(struct store *s, struct sw_acts **all)

@@ -15,6 +15,7 @@
 	X(meta, "meta") \
 	X(stats, "stats") \
 	X(services, "services") \
+	X(timed, "timed") \
 	X(ifaces, "ifaces") \
 	X(guard, "guard") \
 	X(guard_rules, "guard_rules") \
@@ -77,6 +78,9 @@ int store_readers(struct store *s, u64 *lost, u32 *listening);
 
 /* Sums over all CPUs. */
 int store_stats(struct store *s, struct sw_stats *sum);
+/* Latencies by service, at most SW_TIMED_SETS * SW_TIMED_WAYS * possible CPUs of them, not added up, to be freed: how many, or
+ * -errno. */
+int store_timed(struct store *s, struct sw_timed **all);
 /* The guard's acts by service, one table a CPU, to be freed: how many, or -errno. */
 int store_acts(struct store *s, struct sw_acts **all);
 typedef int store_each_service(void *ctx, const struct sw_service_key *key, const struct sw_service *sum);

@@ -218,6 +218,17 @@ struct sw_service {
 };
 #define SW_SERVICES 1024
 
+/* Latencies of one service; tables of them a CPU, places go to who answers first. */
+#define SW_TIMED_SETS 16
+#define SW_TIMED_WAYS 4
+struct sw_timed {
+	u32 addr[4];
+	u32 port; /* 0: free */
+	u32 pad;
+	struct sw_hist syn_synack;
+	struct sw_hist synack_ack;
+};
+
 struct sw_stats {
 	u64 kind[SW_KIND_COUNT];
 	u64 ignored[SW_REASON_COUNT];

@@ -128,6 +128,19 @@ $(B)/test/bench: tests/bench/bench.c tests/bench/machine.c tests/frames.c tests/
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
 
+$(B)/flood.skel.h: tests/bench/flood.bpf.c tests/bench/flood.h vmlinux/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/flood.bpf.o $<
+	$(BPFTOOL) gen skeleton $(B)/flood.bpf.o name flood_bpf > $@
+
+$(B)/test/flood: tests/bench/flood.c tests/bench/flood.h $(B)/flood.skel.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -I$(B) -o $@ $< -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
+
+$(B)/test/clients: tests/bench/clients.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $<
+
 # libFuzzer, and the same targets with a plain main that feeds them the corpus
 FUZZ_SECONDS ?= 60
 FUZZ := parse table replay
@@ -156,11 +169,13 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e deploy bench vm
+.PHONY: unit prog e2e deploy bench bench-flood vm
 vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
 	@tests/vm/run.sh
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
 	@$(if $(AGAINST),tests/bench/against.py $(AGAINST),$(B)/test/bench)
+bench-flood: root all $(B)/test/flood $(B)/test/clients ## the guard under a flood, next to what the kernel has (root; minutes, a quiet machine)
+	@tests/bench/flood.py $(FLOOD)
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
 	@$(B)/test/unit
 prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)
@@ -172,7 +187,8 @@ deploy: root all ## what deploy/ ships: installed, and against a real Prometheus
 	@tests/metrics.sh deploy
 
 # --- code -----------------------------------------------------------------------------------------------------------
-FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c)
+FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c \
+	tests/bench/flood*.[ch] tests/bench/clients.c)
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs
@@ -220,6 +236,6 @@ deb-check: root deb ## the package in a fresh Debian 12 of its own, with its own
 clean: ## remove build/
 	rm -rf $(B)
 help: ## this list
-	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 -include $(OBJ:.o=.d)

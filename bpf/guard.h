@@ -72,14 +72,13 @@ static __always_inline void guard_note_source(const struct sw_guard_rules *r, co
 	sw_top_add(top, addr, prefix, p->v6, sw_guard_hash(&conf, addr, prefix), now);
 }
 
-/* Judges the SYN in the scratch, as if enforced. */
-static __always_inline u32 guard_judge(struct scratch *w, const struct sw_guard_rules *r, u32 gen, u64 now)
+/* What a SYN that was weighed leaves behind. */
+static __always_inline void guard_charge(struct scratch *w, const struct sw_guard_rules *r, u32 gen, u64 now)
 {
-	sw_guard_judge(NULL, &conf, r, gen, &w->packet, now, &w->judgement);
+	sw_guard_charge(NULL, &conf, r, gen, &w->packet, now, &w->judgement);
 	SW_STAGE();
 	if (w->judgement.verdict == SW_V_DROP_SOURCE || w->judgement.verdict == SW_V_DROP_DENY)
 		guard_note_source(r, &w->packet, &w->judgement, now);
-	return w->judgement.verdict;
 }
 
 /* The client completed a handshake with a number that only the receiver of the SYN-ACK knows. */

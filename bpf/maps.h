@@ -155,10 +155,10 @@ struct {
 /* What a packet is worked out in. A map, because the verifier forgets what it knows of a map's values: all ways
  * through the parser meet again here, instead of each being followed through the tracker. */
 struct reply {
-	u8 ip[40]; /* of the SYN, or of the ACK, without options and extension headers ... */
-	u8 tcp[60 + 4]; /* ... and its TCP header */
+	u8 ip[40]; /* of the SYN, or of the ACK: version and addresses ... */
+	u8 tcp[20 + SW_OPTIONS_ROOM + 4]; /* ... and its TCP header */
 	u32 tcp_size;
-	u8 out[40 + 60]; /* the answer, IP header first */
+	u32 out[20]; /* the answer, IP header first: IPv6 and TCP with 20 bytes of options at most */
 	u32 out_size;
 	u32 mss;
 	u8 options; /* SW_E_TS, SW_E_SACK: carried in the timestamp */
@@ -171,8 +171,9 @@ struct scratch {
 	struct sw_step step;
 	struct sw_judgement judgement;
 	struct reply reply;
+	u64 now; /* of a SYN that the guard judges, ns */
 	u32 at; /* the segment's set ... */
-	u16 tag; /* ... and tag */
+	u16 tag; /* ... and tag; 0: not asked for yet */
 	u16 cookie; /* what the guard found out: the ACK brings a valid cookie */
 	struct sw_trace trace;
 	u8 options[SW_OPTIONS_ROOM + 4];
@@ -190,6 +191,15 @@ static __always_inline struct scratch *workplace(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+/* Where the connection of the segment in the scratch lies. */
+static __always_inline void place(struct scratch *w)
+{
+	u32 hash = sw_hash(&conf, &w->packet.key);
+
+	w->at = sw_set_of(hash, conf.sets);
+	w->tag = sw_tag_of(hash);
 }
 
 static __always_inline u64 clock(void)

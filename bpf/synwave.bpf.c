@@ -26,6 +26,8 @@ __attribute__((noinline)) int track(u32 ifindex)
 
 	if (!w || !st)
 		return 0;
+	if (!w->tag)
+		place(w);
 	at = w->at;
 	struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
 	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
@@ -90,14 +92,14 @@ static __always_inline struct sw_stats *account(enum sw_reason why, struct scrat
 static __always_inline bool look(enum sw_reason why, struct scratch *w)
 {
 	struct sw_stats *st = account(why, w);
-	u32 hash;
 
 	if (!st)
 		return false;
-	hash = sw_hash(&conf, &w->packet.key);
-	w->at = sw_set_of(hash, conf.sets);
-	w->tag = sw_tag_of(hash);
 	w->cookie = 0;
+	w->tag = 0;
+	if (w->packet.kind == SW_KIND_SYN) /* never quiet; most of a flood's go no further than the guard */
+		return true;
+	place(w);
 	struct sw_tags *t = bpf_map_lookup_elem(&tags, &w->at);
 	return !t || !sw_quiet(t, w->tag, &w->packet);
 }

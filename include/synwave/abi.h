@@ -8,7 +8,7 @@
 #include "types.h"
 
 #define SW_MAGIC  0x73796e77617665ULL /* "synwave" */
-#define SW_LAYOUT 2
+#define SW_LAYOUT 3
 
 #define SW_WAYS 30 /* entries a set; 30 tags and one word fill a cache line */
 
@@ -398,10 +398,12 @@ struct sw_limit_value {
  * clock) until which a source has used up its rate; 0: never seen. */
 #define SW_GUARD_CELLS         65536
 #define SW_GUARD_SERVICE_CELLS 8192
-#define SW_GUARD_ALL_CELLS     (2 * (SW_GUARD_ROWS * SW_GUARD_CELLS + SW_GUARD_SERVICE_CELLS))
+#define SW_GUARD_SIEVE         (2 * (SW_GUARD_ROWS * SW_GUARD_CELLS + SW_GUARD_SERVICE_CELLS))
+#define SW_GUARD_ALL_CELLS     (SW_GUARD_SIEVE + SW_VERIFIED_SETS / 2)
 
 /* Sources that proved their address: IPv4 by address, IPv6 by /64. A word each: fingerprint << 32 | time of the table's
- * clock in units of 2^SW_VERIFIED_TICK ns. */
+ * clock in units of 2^SW_VERIFIED_TICK ns. Behind the sketches, 32 bits for each line say which fingerprints may be in it:
+ * a flood's sources, who are in none, do not cost a cache miss each. */
 #define SW_VERIFIED_WAYS 4
 #define SW_VERIFIED_SETS 16384
 #define SW_VERIFIED_TICK 30

@@ -174,6 +174,8 @@ with tempfile.TemporaryDirectory() as d:
                     for n in (k.childNodes or [k]) if n.nodeType == n.TEXT_NODE)
     check((code, lines, err) == (0, [], "") and len(svg.getElementsByTagName("path")) == 6 and
           all(w in words for w in (*ENDS, "SYN+ACK", "TIME_WAIT", "mss 1460")), f"--svg: {code} {err} {words}")
+    with open(d + "/a.svg", encoding="utf8") as f:
+        check(show(data, "show", *ENDS, "--svg", "-") == (0, f.read().splitlines(), ""), "--svg -")
     code, lines, err = show(data, "show", *ENDS, "--svg", d)
     check(code == 1 and d in err, f"--svg into a directory: {code} {err}")
 

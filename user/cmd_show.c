@@ -10,6 +10,7 @@
 #include "show.h"
 #include "store.h"
 #include "synwave/table.h"
+#include "textfile.h"
 #include "words.h"
 
 bool show_key(const char *client, const char *server, struct show_want *w, char why[WHY_SIZE])
@@ -35,19 +36,21 @@ bool show_key(const char *client, const char *server, struct show_want *w, char 
 	return true;
 }
 
-/* Written whole or not at all. */
+static void put_svg(void *ctx, FILE *out)
+{
+	render_ladder_svg(out, ctx);
+}
+
+/* - is standard output; a file is written whole or not at all. */
 static int write_svg(const char *path, const struct ladder *l)
 {
-	FILE *out = fopen(path, "we");
-	int err;
+	char why[WHY_SIZE];
 
-	if (!out)
-		return cmd_fail("cannot write %s: %s", path, strerror(errno));
-	render_ladder_svg(out, l);
-	err = render_flush(out);
-	if (fclose(out) && !err)
-		err = -errno;
-	return err ? cmd_fail("cannot write %s: %s", path, strerror(-err)) : EXIT_DONE;
+	if (!strcmp(path, "-")) {
+		render_ladder_svg(stdout, l);
+		return EXIT_DONE;
+	}
+	return textfile_write(path, put_svg, (void *)l, why, sizeof(why)) ? cmd_fail("%s", why) : EXIT_DONE;
 }
 
 int show_ladder(const struct ladder *l, const char *svg, const struct global *g)
@@ -115,7 +118,7 @@ const struct command cmd_show = {
 	.run = run,
 	.usage = "show CLIENT:PORT SERVER:PORT [--svg FILE]",
 	.summary = "Draw one connection as a ladder",
-	.help = "  --svg FILE   as a picture, for light and dark pages\n"
+	.help = "  --svg FILE   as a picture, for light and dark pages; - is standard output\n"
 		"\n"
 		"Each segment that made the connection or ended it: time since the one above, the two ends' states as\n"
 		"they change, flags, seq and ack (counted from the ISNs), window, options. Addresses of IPv6 in\n"

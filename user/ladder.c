@@ -12,12 +12,17 @@ struct maker {
 	struct sw_conn sim; /* for the states of a record: what the tables make of the segments */
 };
 
-static struct ladder_number number(u32 is, const struct sw_end *of, bool begins)
+bool ladder_relative(u32 relative, const u8 state[2])
 {
-	bool known = begins || of->flags & SW_E_ISN;
+	return relative >> 31 == 0 || !(SW_IN(state[0], SW_OPENING) || SW_IN(state[1], SW_OPENING));
+}
 
-	return (struct ladder_number){
-		.known = true, .is = is, .relative_known = known, .relative = begins ? 0 : is - of->isn};
+static struct ladder_number number(u32 is, const struct sw_end *of, bool begins, const u8 state[2])
+{
+	u32 relative = begins ? 0 : is - of->isn;
+	bool known = begins || (of->flags & SW_E_ISN && ladder_relative(relative, state));
+
+	return (struct ladder_number){.known = true, .is = is, .relative_known = known, .relative = relative};
 }
 
 /* RFC 7323 2.2: never on a SYN, and only if both ends offered it. */
@@ -56,10 +61,10 @@ static void add_rung(struct maker *m, const struct sw_rung *r)
 		.window = r->window,
 		.scaled = scaled(c, from, r->window, r->flags),
 		.len = r->len,
-		.seq = number(r->seq, &c->end[from], syn),
 	};
+	g->seq = number(r->seq, &c->end[from], syn, g->state);
 	if (r->flags & SW_TCP_ACK)
-		g->ack = number(r->ack, &c->end[!from], false);
+		g->ack = number(r->ack, &c->end[!from], false, g->state);
 	if (syn && c->end[from].flags & SW_E_OFFER && c->end[from].isn == r->seq)
 		g->offer = &m->l->rec.end[from];
 }
@@ -83,7 +88,7 @@ static void recall_offer(struct maker *m, u32 from, u8 flags, u64 at_ns)
 	const struct sw_end *e = &m->c->end[from];
 	struct ladder_segment *g = recall(m, from, flags, at_ns);
 
-	g->seq = number(e->isn, e, true);
+	g->seq = number(e->isn, e, true, g->state);
 	g->sized = true;
 	g->window = g->scaled = e->window;
 	g->again = e->rexmits;
@@ -153,7 +158,7 @@ static void recall_teardown(struct maker *m)
 
 		sw_fact(&m->sim, by, SW_F_RST);
 		g = recall(m, by, SW_TCP_RST, 0);
-		g->seq = number(c->rst_seq, &c->end[by], false);
+		g->seq = number(c->rst_seq, &c->end[by], false, g->state);
 	}
 }
 

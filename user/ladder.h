@@ -42,6 +42,9 @@ struct ladder {
 /* `rungs`: NULL when ladders are not kept. `epoch_ns`: to add to the clock of the table. */
 void ladder_from(struct ladder *l, const struct sw_conn *c, const struct sw_ladder *rungs, bool expired, u64 epoch_ns);
 
+/* While an end is still opening nothing is far from its ISN: what seems so lies before it, and has no relative number. */
+bool ladder_relative(u32 relative, const u8 state[2]);
+
 /* Time since the segment above it was seen last; false: not known. */
 bool ladder_delta(const struct ladder *l, u32 i, u64 *ns);
 

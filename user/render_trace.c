@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "ladder.h"
 #include "render.h"
 #include "synwave/trace.h"
 #include "words.h"
@@ -18,6 +19,13 @@ struct relative {
 	u32 is;
 };
 
+static struct relative counted(const struct sw_trace *t, u32 role, u32 number)
+{
+	u32 n = number - t->isn[role];
+
+	return (struct relative){t->about >> role & 1 && ladder_relative(n, t->state), n};
+}
+
 /* A SYN's own number is the ISN, whatever the connection's was before. */
 static struct relative relative_seq(const struct sw_trace *t)
 {
@@ -25,14 +33,12 @@ static struct relative relative_seq(const struct sw_trace *t)
 
 	if (t->flags & SW_TCP_SYN)
 		return (struct relative){true, 0};
-	return (struct relative){t->about >> own & 1, t->seq - t->isn[own]};
+	return counted(t, own, t->seq);
 }
 
 static struct relative relative_ack(const struct sw_trace *t)
 {
-	u32 other = !(t->from & 1);
-
-	return (struct relative){t->flags & SW_TCP_ACK && t->about >> other & 1, t->ack - t->isn[other]};
+	return t->flags & SW_TCP_ACK ? counted(t, !(t->from & 1), t->ack) : (struct relative){false, 0};
 }
 
 static const char *state_name(u8 state)

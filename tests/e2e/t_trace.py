@@ -4,8 +4,8 @@ import json
 import signal
 import subprocess
 
-from lib import (FAMILIES, MODE_NAMES, PATIENCE, SYNWAVE, V4, V6, Synwave, check, equal, half_open, inside, listener,
-                 meet, nothing_left, pair, part, part_at_once, refused, run, scenario, talk, until)
+from lib import (FAMILIES, MODE_NAMES, PATIENCE, SYNWAVE, V4, V6, Synwave, address, check, equal, half_open, inside,
+                 listener, meet, nothing_left, pair, part, part_at_once, refused, run, scenario, talk, until, veth)
 
 
 class Trace:
@@ -390,6 +390,37 @@ def show_retransmissions():
     lsn.close()
     sw.detach()
     nothing_left(sw)
+
+
+@scenario()
+def trace_namespaces():
+    """One instance in two namespaces, whose devices may have the same index; and an upgrade in place under a trace."""
+    pair()
+    veth("srv", "lan1", "02:00:00:00:03:01", "cli", "wan1", "02:00:00:00:03:02")
+    address("srv", "lan1", "10.8.0.1", 24)
+    address("cli", "wan1", "10.8.0.2", 24)
+    sw = Synwave()
+    sw.attach("lan1", mode="tc", ns="srv")
+    sw.attach("wan1", mode="tc", ns="cli")
+    server = listener("srv", V4, 80, "10.8.0.1")
+    everything, wan = Trace(sw), Trace(sw, "iface=wan1")
+    part(*meet(server, "cli", V4, "10.8.0.1"))
+    again_kind(everything)
+    where = {"client": "wan1 out", "server": "lan1 out"}  # each left its host before it came in at the other
+    equal([e["interface"] + " " + e["direction"] for e in everything.events()],
+          [where[e["from"]] for e in everything.events()], "interfaces")
+    until(lambda: wan.events() and wan.events()[-1]["client"]["state"] == "TIME_WAIT", "the client's last ACK")
+    equal(timeless([dict(e, delta_ns=0) for e in wan.events()]),
+          timeless([dict(e, delta_ns=0) for e in everything.events() if e["from"] == "client"]), "iface=wan1")
+    before = len(everything.events())
+    sw.attach("lan1", mode="generic", ns="srv")
+    part(*meet(server, "cli", V4, "10.8.0.1"))
+    until(lambda: sum(e["server"]["state"] == "CLOSED" for e in everything.events()) == 2, "a second connection")
+    equal([step(e) for e in everything.events()[before:]][:3], OPENED, "after the upgrade")
+    for t in (everything, wan):
+        check(t.stop()[-1].endswith(" 0 lost"), "something was lost")
+    sw.detach()
+    nothing_left(sw, spaces=("srv", "cli"))
 
 
 @scenario()

@@ -20,7 +20,7 @@ _synwave_command() { # the command on the line so far, if any
 }
 
 _synwave() {
-	local commands='attach detach status stats flows replay export'
+	local commands='attach detach status stats top flows replay export'
 	local options='--pin --json --quiet --verbose --help --version'
 	local states='LISTEN SYN_SENT SYN_RCVD ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING LAST_ACK TIME_WAIT CLOSED
 		listen syn-sent syn-recv established fin-wait-1 fin-wait-2 close-wait closing last-ack time-wait closed'
@@ -54,7 +54,7 @@ _synwave() {
 		words=$timeouts
 		compopt -o nospace 2>/dev/null
 		;;
-	--flows | --half-open | --service | --services | --limit | --watch) return ;;
+	--flows | --half-open | --service | --services | --limit | --watch | --interval) return ;;
 	*)
 		case $command in
 		'') words="$commands $options" ;;
@@ -62,6 +62,7 @@ _synwave() {
 		detach) words="$options --all $(ls /sys/class/net 2>/dev/null)" ;;
 		status) words=$options ;;
 		stats) words="$options --watch --services" ;;
+		top) words="$options --interval" ;;
 		flows) words="$options --state --service --limit" ;;
 		export) words="$options --textfile --listen --openmetrics" ;;
 		replay)

@@ -10,11 +10,13 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
 WARN    := -Wall -Wextra -Werror -Wshadow -Wno-unused-function
 CFLAGS  ?= -O2 -g
-ALL_CFLAGS = $(CFLAGS) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
+HARDEN  := -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_SOURCE=2
+HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+ALL_CFLAGS = $(CFLAGS) $(HARDEN) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
 	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
 # Static, all but libc: one file to copy to a server.
-LDLIBS  := -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -lyaml -lncursesw -ltinfo -Wl,-Bdynamic
+LDLIBS  := -Wl,-z,now -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -lyaml -lncursesw -ltinfo -Wl,-Bdynamic
 
 SRC     := $(wildcard user/*.c)
 OBJ     := $(SRC:user/%.c=$(B)/user/%.o)
@@ -25,7 +27,7 @@ SKEL    := $(B)/synwave.skel.h
 all: $(B)/synwave ## build/synwave: one binary, BPF programs embedded
 
 $(B)/synwave: $(OBJ) $(B)/notls.c
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/user/%.o: user/%.c | $(SKEL)
 	@mkdir -p $(@D)
@@ -103,7 +105,8 @@ ENGINE := user/conf.c user/engine.c user/engine_guard.c user/ruleset.c user/word
 TEST_SHARED := tests/frames.c tests/exchanges.c tests/guards.c user/ruleset_file.c $(ENGINE)
 TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
-TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c percpu.c render_guard.c render_json.c)
+TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_find.c percpu.c \
+	render_guard.c render_json.c ladder.c)
 $(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 \
@@ -115,22 +118,37 @@ $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c u
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
 
-$(B)/driver.skel.h: tests/bench/driver.bpf.c vmlinux/vmlinux.h
+$(B)/driver.skel.h: tests/bench/driver.bpf.c $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/driver.bpf.o $<
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/driver.raw.o $<
+	$(BPFTOOL) gen object $(B)/driver.bpf.o $(B)/driver.raw.o
 	$(BPFTOOL) gen skeleton $(B)/driver.bpf.o name driver_bpf > $@
 
-$(B)/test/bench: tests/bench/bench.c tests/frames.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
+$(B)/test/bench: tests/bench/bench.c tests/bench/machine.c tests/frames.c tests/guards.c user/ruleset_file.c \
+		user/guard_store.c user/store.c user/percpu.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
-		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
+
+$(B)/flood.skel.h: tests/bench/flood.bpf.c tests/bench/flood.h vmlinux/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/flood.bpf.o $<
+	$(BPFTOOL) gen skeleton $(B)/flood.bpf.o name flood_bpf > $@
+
+$(B)/test/flood: tests/bench/flood.c tests/bench/flood.h $(B)/flood.skel.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -I$(B) -o $@ $< -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
+
+$(B)/test/clients: tests/bench/clients.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $<
 
 # libFuzzer, and the same targets with a plain main that feeds them the corpus
 FUZZ_SECONDS ?= 60
 FUZZ := parse table replay
 FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude \
 	-Iuser -Itests -Itests/unit -Itests/fuzz
-FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c
+FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c user/ladder.c user/render_ladder.c user/render_svg.c user/term.c
 
 $(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
@@ -153,21 +171,27 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e bench vm
+.PHONY: unit prog e2e deploy bench bench-flood vm
 vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
 	@tests/vm/run.sh
-bench: root $(B)/test/bench ## what a packet costs, next to references of the same run (root; a quiet machine)
-	@$(B)/test/bench
+bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
+	@$(if $(AGAINST),tests/bench/against.py $(AGAINST),$(B)/test/bench)
+bench-flood: root all $(B)/test/flood $(B)/test/clients ## the guard under a flood, next to what the kernel has (root; minutes, a quiet machine)
+	@tests/bench/flood.py $(FLOOD)
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
 	@$(B)/test/unit
 prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)
 	@$(B)/test/prog
 e2e: root all ## real clients and servers in namespaces (root)
 	@tests/e2e/run
+deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
+	@tests/install.sh
+	@tests/metrics.sh deploy
 
 # --- code -----------------------------------------------------------------------------------------------------------
-FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c)
-SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh) tests/vm/init .ci/run
+FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c \
+	tests/bench/flood*.[ch] tests/bench/clients.c)
+SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs
 format: ## clang-format the sources
@@ -185,14 +209,35 @@ vmlinux: ## write vmlinux/vmlinux.h anew from the running kernel's BTF
 	vmlinux/make.sh > $(B)/vmlinux.h && mv $(B)/vmlinux.h vmlinux/vmlinux.h
 
 # --- rest -----------------------------------------------------------------------------------------------------------
-.PHONY: install clean help
-install: all ## program, manual and completion below DESTDIR/PREFIX
-	install -D -m 755 $(B)/synwave $(DESTDIR)$(PREFIX)/sbin/synwave
-	install -D -m 644 docs/man/synwave.8 $(DESTDIR)$(PREFIX)/share/man/man8/synwave.8
-	install -D -m 644 deploy/completion/synwave.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/synwave
+# Everything an operator installs; units and the manual say where the program is.
+SYSCONFDIR ?= /etc
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+TO         := $(DESTDIR)$(PREFIX)
+SHARED     := $(filter-out %/tests.yml,$(wildcard deploy/prometheus/*.yml)) $(wildcard deploy/grafana/*.json deploy/kubernetes/*.yaml)
+UNITS      := synwave@.service synwave-exporter.service
+
+.PHONY: install deb deb-check clean help
+install: all ## program, manual, completions, units below DESTDIR/PREFIX; defaults below DESTDIR/etc
+	install -D -m 755 $(B)/synwave $(TO)/sbin/synwave
+	install -D -m 644 docs/man/synwave.8 $(TO)/share/man/man8/synwave.8
+	install -D -m 644 deploy/completion/synwave.bash $(TO)/share/bash-completion/completions/synwave
+	install -D -m 644 deploy/completion/_synwave $(DESTDIR)$(ZSHDIR)/_synwave
+	install -D -m 644 deploy/systemd/synwave.sysusers $(TO)/lib/sysusers.d/synwave.conf
+	for unit in $(UNITS); do \
+		install -D -m 644 deploy/systemd/$$unit $(TO)/lib/systemd/system/$$unit && \
+		sed -i 's|/usr/sbin/|$(PREFIX)/sbin/|; s|-/etc/|-$(SYSCONFDIR)/|' $(TO)/lib/systemd/system/$$unit || exit 1; \
+	done
+	for file in $(SHARED:deploy/%=%); do install -D -m 644 deploy/$$file $(TO)/share/synwave/$$file || exit 1; done
+	[ -e $(DESTDIR)$(SYSCONFDIR)/default/synwave ] || \
+		install -D -m 644 deploy/systemd/synwave.default $(DESTDIR)$(SYSCONFDIR)/default/synwave
+
+deb: all ## build/synwave_VERSION_ARCHITECTURE.deb
+	@deploy/debian/build.sh $(B) $(VERSION)
+deb-check: root deb ## the package in a fresh Debian 12 of its own, with its own systemd (root; debootstrap; minutes)
+	@tests/deb/run.sh $(B)/synwave_$(VERSION)_$$(dpkg --print-architecture).deb
 clean: ## remove build/
 	rm -rf $(B)
 help: ## this list
-	@sed -n 's/^\([a-z0-9 ]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 -include $(OBJ:.o=.d)

@@ -14,12 +14,38 @@ static __always_inline long load(void *ctx, bool xdp, u32 at, void *to, u32 size
 	return xdp ? bpf_xdp_load_bytes(ctx, at, to, size) : bpf_skb_load_bytes(ctx, at, to, size);
 }
 
-static __always_inline long store(void *ctx, bool xdp, u32 at, void *from, u32 size)
+/* How much to copy, in a form in which any verifier sees that it is 1 to 64. */
+static __always_inline u32 options_bytes(const struct scratch *w)
 {
-	return xdp ? bpf_xdp_store_bytes(ctx, at, from, size) : bpf_skb_store_bytes(ctx, at, from, size, 0);
+	u64 less = w->packet.options_size - 1;
+
+	SW_OPAQUE(less);
+	return (less & 63) + 1;
 }
 
-/* The headers of the segment in the scratch, into w->reply; tcp_size: how much of the TCP header. */
+/* Options of a SYN or SYN-ACK: not before somebody wants them, a SYN that is dropped has no use for its own. */
+static __always_inline int parse_options(void *ctx, bool xdp)
+{
+	struct scratch *w = workplace();
+
+	if (w && w->packet.options_size && !w->packet.options_done &&
+	    !load(ctx, xdp, w->packet.options_at, w->options, options_bytes(w)))
+		sw_parse_options(w->options, &w->packet);
+	return 0;
+}
+
+__attribute__((noinline)) int xdp_options(struct xdp_md *ctx)
+{
+	return parse_options(ctx, true);
+}
+
+__attribute__((noinline)) int skb_options(struct __sk_buff *skb)
+{
+	return parse_options(skb, false);
+}
+
+/* What the kernel's cookies are made of: the headers of the segment in the scratch, into w->reply; of the IP header
+ * version and addresses, of the TCP header so much. */
 static __always_inline bool load_headers(void *ctx, bool xdp, struct scratch *w, u32 tcp_size)
 {
 	struct reply *r = &w->reply;
@@ -30,7 +56,17 @@ static __always_inline bool load_headers(void *ctx, bool xdp, struct scratch *w,
 	r->tcp_size = tcp_size;
 	if (load(ctx, xdp, w->packet.options_at - 20, r->tcp, size))
 		return false;
-	return w->packet.v6 ? !load(ctx, xdp, w->packet.ip_at, r->ip, 40) : !load(ctx, xdp, w->packet.ip_at, r->ip, 20);
+	u32 from = w->packet.from & 1;
+	const u32 *source = w->packet.key.addr[from], *target = w->packet.key.addr[from ^ 1];
+	r->ip[0] = w->packet.v6 ? 0x60 : 0x45;
+	if (w->packet.v6) {
+		__builtin_memcpy(r->ip + 8, source, 16);
+		__builtin_memcpy(r->ip + 24, target, 16);
+	} else {
+		__builtin_memcpy(r->ip + 12, &source[3], 4);
+		__builtin_memcpy(r->ip + 16, &target[3], 4);
+	}
+	return true;
 }
 
 static __always_inline void note_challenge(u64 now)
@@ -45,27 +81,64 @@ static __always_inline void note_challenge(u64 now)
 		*(volatile u64 *)&g->challenged_ns = now;
 }
 
+/* The answer's size, in a form in which any verifier sees its bounds. */
+static __always_inline u32 answer_bytes(const struct reply *r)
+{
+	u64 less = r->out_size - 1;
+
+	SW_OPAQUE(less);
+	less &= 127;
+	return less < sizeof(r->out) ? less + 1 : sizeof(r->out);
+}
+
+/* So many words of the answer, all in the frame's first piece. */
+static __always_inline bool lay(u8 *ip, u8 *end, const u32 *out, u32 words)
+{
+	if (ip + 4 * words > end)
+		return false;
+	SW_UNROLL
+	for (u32 i = 0; i < words; i++)
+		((u32 *)ip)[i] = out[i];
+	return true;
+}
+
 /* Puts w->reply.out in place of everything behind the Ethernet header and its tags. */
-static __always_inline bool answer(void *ctx, bool xdp, struct scratch *w, u32 frame)
+static __always_inline bool answer_xdp(struct xdp_md *ctx, const struct scratch *w, u32 frame)
+{
+	const struct reply *r = &w->reply;
+	u32 at = w->packet.ip_at, size = r->out_size;
+	u16 mac[3];
+
+	if (bpf_xdp_adjust_tail(ctx, (int)(at + size - frame)))
+		return false;
+	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = f + (at & 63);
+	if (f + 12 > end)
+		return false;
+	__builtin_memcpy(mac, (u16 *)f, 6);
+	__builtin_memcpy((u16 *)f, (u16 *)f + 3, 6);
+	__builtin_memcpy((u16 *)f + 3, mac, 6);
+	bool laid = size == 44   ? lay(ip, end, r->out, 11)
+		    : size == 60 ? lay(ip, end, r->out, 15)
+		    : size == 64 ? lay(ip, end, r->out, 16)
+				 : lay(ip, end, r->out, 20);
+	return laid || !bpf_xdp_store_bytes(ctx, at, (void *)r->out, answer_bytes(r));
+}
+
+static __always_inline bool answer_skb(struct __sk_buff *skb, struct scratch *w)
 {
 	struct reply *r = &w->reply;
-	u32 at = w->packet.ip_at, want = at + r->out_size;
-	u64 size = r->out_size - 1;
+	u32 at = w->packet.ip_at;
 	u8 mac[12], back[12];
 
-	SW_OPAQUE(size);
-	size = (size & 127) + 1;
-	if (size > sizeof(r->out))
+	if (bpf_skb_change_tail(skb, at + r->out_size, 0))
 		return false;
-	if (xdp ? bpf_xdp_adjust_tail(ctx, (int)(want - frame)) : bpf_skb_change_tail(ctx, want, 0))
-		return false;
-	if (at && (load(ctx, xdp, 0, mac, 12) != 0))
+	if (at && bpf_skb_load_bytes(skb, 0, mac, 12))
 		return false;
 	__builtin_memcpy(back, mac + 6, 6);
 	__builtin_memcpy(back + 6, mac, 6);
-	if (at && store(ctx, xdp, 0, back, 12))
+	if (at && bpf_skb_store_bytes(skb, 0, back, 12, 0))
 		return false;
-	return !store(ctx, xdp, at, r->out, size);
+	return !bpf_skb_store_bytes(skb, at, r->out, answer_bytes(r), 0);
 }
 
 /* One challenge; the verdict after it: sent, or why not. */
@@ -74,7 +147,6 @@ static __always_inline u32 challenge(void *ctx, bool xdp, u32 frame)
 	u32 zero = 0, gen, mtu = 0;
 	struct scratch *w = bpf_map_lookup_elem(&scratch, &zero);
 	const struct sw_guard_rules *r = guard_now(&gen);
-	u64 now = bpf_ktime_get_ns();
 
 	if (!w || !r || !have_cookies)
 		return SW_V_DROP_NO_COOKIE;
@@ -83,12 +155,12 @@ static __always_inline u32 challenge(void *ctx, bool xdp, u32 frame)
 	u32 head = w->packet.v6 ? 60 : 40;
 	mtu = mtu > 65535 ? 65535 : mtu;
 	w->reply.mss = mtu > head + MIN_MSS ? mtu - head : MIN_MSS;
-	u32 verdict = cookie_make(ctx, w, r->mode != SW_GUARD_ENFORCE, r->rmem_max, now);
+	u32 verdict = cookie_make(ctx, w, r->mode != SW_GUARD_ENFORCE, r->rmem_max, w->now);
 	if (verdict != SW_V_CHALLENGE_SERVICE || r->mode != SW_GUARD_ENFORCE)
 		return verdict;
-	if (!answer(ctx, xdp, w, frame))
+	if (xdp ? !answer_xdp(ctx, w, frame) : !answer_skb(ctx, w))
 		return SW_V_PASS_ERROR;
-	note_challenge(now);
+	note_challenge(w->now);
 	return verdict;
 }
 
@@ -129,9 +201,13 @@ __attribute__((noinline)) int skb_cookie(struct __sk_buff *skb)
 }
 
 /* What the table knows of the segment's connection, unlocked. */
-static __always_inline enum sw_known known(const struct scratch *w)
+static __always_inline enum sw_known known(struct scratch *w)
 {
-	u32 waiting, at = w->at;
+	u32 waiting, at;
+
+	if (!w->tag)
+		place(w);
+	at = w->at;
 	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
 
 	if (!t || !sw_match(t, w->tag, 0, &waiting))
@@ -146,14 +222,21 @@ static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, str
 	u32 gen, verdict;
 	const struct sw_guard_rules *r = guard_now(&gen);
 
-	if (!r || known(w) == SW_KNOWN_LIVING)
+	if (!r)
 		return SW_ACT_PASS;
-	verdict = guard_judge(w, r, gen, clock());
+	w->now = clock();
+	sw_guard_weigh(NULL, &conf, r, gen, &w->packet, w->now, &w->judgement);
+	SW_STAGE();
+	verdict = w->judgement.verdict;
 	if (verdict == SW_V_CHALLENGE_SERVICE && !replay)
 		verdict = xdp ? xdp_challenge(ctx) : skb_challenge(ctx);
+	/* a listener that made a cookie knows of no such connection: the table, a cache miss, need not be asked */
+	if ((verdict != SW_V_CHALLENGE_SERVICE || replay) && known(w) == SW_KNOWN_LIVING)
+		return SW_ACT_PASS;
+	guard_charge(w, r, gen, w->now);
 	if (verdict == SW_V_DROP_NO_COOKIE && !(r->flags & SW_GUARD_NO_COOKIE_DROP))
 		verdict = SW_V_PASS_NO_COOKIE;
-	return guard_act(&w->packet, st, r, verdict);
+	return guard_act(w, st, r, verdict);
 }
 
 /* An ACK of no connection, while cookies are out. */

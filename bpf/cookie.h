@@ -78,17 +78,20 @@ static __always_inline u32 cookie_willing(struct tcp_sock___sw *tp)
 
 /* Which options the connection keeps: those that the kernel finds again in the echoed timestamp. It can read it only
  * without its secret offset (tcp_timestamps=2), and our window scale must be the one that it will compute. */
-static __always_inline void cookie_carry(struct reply *r, const struct sw_packet *p, struct tcp_sock___sw *tp,
-					 u32 rmem_max)
+static __always_inline void cookie_carry(struct reply *r, struct sw_packet *p, struct tcp_sock___sw *tp, u32 rmem_max)
 {
 	struct net___sw *net;
 
 	r->options = 0;
 	r->wscale = SW_WSCALE_NONE;
-	if (!tp || !(p->options & SW_E_TS) || !bpf_core_field_exists(struct net___sw, ipv4.sysctl_tcp_timestamps))
+	if (!tp || !bpf_core_field_exists(struct net___sw, ipv4.sysctl_tcp_timestamps))
 		return;
 	net = listener_net(tp);
 	if (net->ipv4.sysctl_tcp_timestamps != 2)
+		return;
+	if (p->options_size && !p->options_done)
+		sw_parse_options(r->tcp + 20, p);
+	if (!(p->options & SW_E_TS))
 		return;
 	r->options = SW_E_TS;
 	if (p->options & SW_E_SACK && net->ipv4.sysctl_tcp_sack)
@@ -102,39 +105,6 @@ static __always_inline void cookie_carry(struct reply *r, const struct sw_packet
 	for (u32 i = 1; i <= MAX_WSCALE; i++)
 		scale += space >> (15 + i) != 0;
 	r->wscale = scale;
-}
-
-static __always_inline u32 put_options(u8 *o, const struct reply *r, const struct sw_packet *p, u64 now_ns)
-{
-	u32 ts = now_ns / MS_NS, low = 0, at = 4, wscale = p->wscale < MAX_WSCALE ? p->wscale : MAX_WSCALE;
-
-	o[0] = OPT_MSS;
-	o[1] = 4;
-	o[2] = r->mss >> 8;
-	o[3] = r->mss;
-	if (!(r->options & SW_E_TS))
-		return at;
-	low = r->wscale == SW_WSCALE_NONE ? TS_NO_WSCALE : wscale;
-	low |= r->options & SW_E_SACK ? TS_SACK : 0;
-	u32 stamp = (ts >> TS_BITS << TS_BITS) | low; /* cookie_init_timestamp */
-	stamp = (s32)(stamp - ts) > 0 ? stamp - (1 << TS_BITS) : stamp;
-	o[4] = r->options & SW_E_SACK ? OPT_SACK : OPT_NOP;
-	o[5] = r->options & SW_E_SACK ? 2 : OPT_NOP;
-	o[6] = OPT_TS;
-	o[7] = 10;
-	o[8] = stamp >> 24;
-	o[9] = stamp >> 16;
-	o[10] = stamp >> 8;
-	o[11] = stamp;
-	o[12] = p->tsval >> 24;
-	o[13] = p->tsval >> 16;
-	o[14] = p->tsval >> 8;
-	o[15] = p->tsval;
-	o[16] = OPT_NOP;
-	o[17] = r->wscale == SW_WSCALE_NONE ? OPT_NOP : OPT_WSCALE;
-	o[18] = r->wscale == SW_WSCALE_NONE ? OPT_NOP : 3;
-	o[19] = r->wscale == SW_WSCALE_NONE ? OPT_NOP : r->wscale;
-	return 20;
 }
 
 static __always_inline u16 fold(u64 sum)
@@ -159,49 +129,57 @@ static __always_inline u64 pseudo_sum(const struct sw_packet *p, u32 tcp_size)
 	return sum;
 }
 
-static __always_inline void put16(u8 *to, u32 host)
+/* What the SYN-ACK is made of: words as they lie in the frame, so that none is read back in another size than it was
+ * written in, for which a CPU has to wait. Each returns its sum. */
+static __always_inline u64 put(u32 *to, u32 words, const u32 *from)
 {
-	to[0] = host >> 8;
-	to[1] = host;
+	u64 sum = 0;
+
+	SW_UNROLL
+	for (u32 i = 0; i < words; i++) {
+		to[i] = from[i];
+		sum += from[i];
+	}
+	return sum;
 }
 
-static __always_inline void put_ip4(u8 *ip, const struct sw_packet *p, u32 total)
+static __always_inline void put_ip4(u32 *ip, const struct sw_packet *p, u32 total)
 {
-	__builtin_memset(ip, 0, 20);
-	ip[0] = 0x45;
-	put16(ip + 2, total);
-	ip[6] = 0x40; /* DF */
-	ip[8] = 64;
-	ip[9] = 6;
-	__builtin_memcpy(ip + 12, p->from ? &p->key.addr[0][3] : &p->key.addr[1][3], 4);
-	__builtin_memcpy(ip + 16, p->from ? &p->key.addr[1][3] : &p->key.addr[0][3], 4);
-	u16 check = ~fold((u32)bpf_csum_diff(NULL, 0, (__be32 *)ip, 20, 0));
-	__builtin_memcpy(ip + 10, &check, 2);
+	u32 from = p->from & 1;
+	u32 word[5] = {bpf_htonl(0x45000000 | total), bpf_htonl(0x4000 /* DF */), bpf_htonl(64 << 24 | 6 << 16),
+		       from ? p->key.addr[0][3] : p->key.addr[1][3], from ? p->key.addr[1][3] : p->key.addr[0][3]};
+
+	u16 check = ~fold(put(ip, 5, word));
+	ip[2] = word[2] | (u32)check << 16;
 }
 
-static __always_inline void put_ip6(u8 *ip, const struct sw_packet *p, u32 payload)
+static __always_inline void put_ip6(u32 *ip, const struct sw_packet *p, u32 payload)
 {
-	__builtin_memset(ip, 0, 8);
-	ip[0] = 0x60;
-	put16(ip + 4, payload);
-	ip[6] = 6;
-	ip[7] = 64;
-	__builtin_memcpy(ip + 8, p->from ? p->key.addr[0] : p->key.addr[1], 16);
-	__builtin_memcpy(ip + 24, p->from ? p->key.addr[1] : p->key.addr[0], 16);
+	const u32 word[2] = {bpf_htonl(0x60000000), bpf_htonl(payload << 16 | 6 << 8 | 64)};
+
+	put(ip, 2, word);
+	put(ip + 2, 4, p->from ? p->key.addr[0] : p->key.addr[1]);
+	put(ip + 6, 4, p->from ? p->key.addr[1] : p->key.addr[0]);
 }
 
-static __always_inline void put_tcp(u8 *tcp, const struct reply *r, const struct sw_packet *p, u32 cookie, u32 size)
+/* Behind the header: MSS, and what the timestamp carries. */
+static __always_inline u64 put_options(u32 *o, const struct reply *r, const struct sw_packet *p, u64 now_ns)
 {
-	__be32 seq = bpf_htonl(cookie), ack = bpf_htonl(p->seq + 1);
+	u32 ts = now_ns / MS_NS, low = p->wscale < MAX_WSCALE ? p->wscale : MAX_WSCALE;
+	u32 sack = r->options & SW_E_SACK, scaled = r->wscale != SW_WSCALE_NONE;
+	u32 word[5] = {bpf_htonl(OPT_MSS << 24 | 4 << 16 | r->mss)};
 
-	__builtin_memcpy(tcp, r->tcp + 2, 2);
-	__builtin_memcpy(tcp + 2, r->tcp, 2);
-	__builtin_memcpy(tcp + 4, &seq, 4);
-	__builtin_memcpy(tcp + 8, &ack, 4);
-	tcp[12] = size / 4 << 4;
-	tcp[13] = SW_TCP_SYN | SW_TCP_ACK;
-	put16(tcp + 14, DEFAULT_WINDOW);
-	__builtin_memset(tcp + 16, 0, 4);
+	if (!(r->options & SW_E_TS))
+		return put(o, 1, word);
+	low = (scaled ? low : TS_NO_WSCALE) | (sack ? TS_SACK : 0);
+	u32 stamp = (ts >> TS_BITS << TS_BITS) | low; /* cookie_init_timestamp */
+	stamp = (s32)(stamp - ts) > 0 ? stamp - (1 << TS_BITS) : stamp;
+	word[1] = bpf_htonl((sack ? OPT_SACK << 24 | 2 << 16 : OPT_NOP << 24 | OPT_NOP << 16) | OPT_TS << 8 | 10);
+	word[2] = bpf_htonl(stamp);
+	word[3] = bpf_htonl(p->tsval);
+	word[4] = bpf_htonl(OPT_NOP << 24 |
+			    (scaled ? OPT_WSCALE << 16 | 3 << 8 | r->wscale : OPT_NOP << 16 | OPT_NOP << 8 | OPT_NOP));
+	return put(o, 5, word);
 }
 
 /* The SYN's own checksum tells whether it is still to be finished: then it holds the pseudo header's sum alone. */
@@ -218,39 +196,32 @@ static __always_inline bool is_partial(const struct reply *r, const struct sw_pa
 /* The whole SYN-ACK, from the IP header on, into r->out. */
 static __always_inline void cookie_answer(struct reply *r, const struct sw_packet *p, u32 cookie, u64 now)
 {
-	bool partial = is_partial(r, p);
-	u16 check;
+	u32 *out = (u32 *)r->out, size = r->options & SW_E_TS ? 40 : 24, ports = *(u32 *)r->tcp;
+	u32 *tcp = p->v6 ? out + 10 : out + 5;
+	u32 word[5] = {ports << 16 | ports >> 16, bpf_htonl(cookie), bpf_htonl(p->seq + 1),
+		       bpf_htonl(size << 26 | (SW_TCP_SYN | SW_TCP_ACK) << 16 | DEFAULT_WINDOW), 0};
+	u64 sum = pseudo_sum(p, size);
 
-	if (p->v6) {
-		u32 size = 20 + put_options(r->out + 60, r, p, now);
-		put_tcp(r->out + 40, r, p, cookie, size);
-		put_ip6(r->out, p, size);
-		u64 sum = pseudo_sum(p, size);
-		if (!partial)
-			sum += size == 24 ? (u32)bpf_csum_diff(NULL, 0, (__be32 *)(r->out + 40), 24, 0)
-					  : (u32)bpf_csum_diff(NULL, 0, (__be32 *)(r->out + 40), 40, 0);
-		check = partial ? fold(sum) : (u16)~fold(sum);
-		__builtin_memcpy(r->out + 56, &check, 2);
-		r->out_size = 40 + size;
+	if (p->v6)
+		put_ip6(out, p, size);
+	else
+		put_ip4(out, p, 20 + size);
+	if (is_partial(r, p)) {
+		word[4] = fold(sum);
+		put(tcp, 5, word);
+		put_options(tcp + 5, r, p, now);
 	} else {
-		u32 size = 20 + put_options(r->out + 40, r, p, now);
-		put_tcp(r->out + 20, r, p, cookie, size);
-		put_ip4(r->out, p, 20 + size);
-		u64 sum = pseudo_sum(p, size);
-		if (!partial)
-			sum += size == 24 ? (u32)bpf_csum_diff(NULL, 0, (__be32 *)(r->out + 20), 24, 0)
-					  : (u32)bpf_csum_diff(NULL, 0, (__be32 *)(r->out + 20), 40, 0);
-		check = partial ? fold(sum) : (u16)~fold(sum);
-		__builtin_memcpy(r->out + 36, &check, 2);
-		r->out_size = 20 + size;
+		sum += put(tcp, 5, word) + put_options(tcp + 5, r, p, now);
+		tcp[4] = (u16)~fold(sum);
 	}
+	r->out_size = (p->v6 ? 40 : 20) + size;
 }
 
 /* Listener -> cookie -> answer in w->reply; what became of it. `dry`: look only, the helper leaves a mark on the
  * listener. w->reply.ip and .tcp hold the SYN's headers, .mss what this link takes. */
 static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u32 rmem_max, u64 now)
 {
-	const struct sw_packet *p = &w->packet;
+	struct sw_packet *p = &w->packet;
 	struct reply *r = &w->reply;
 	struct bpf_sock *sk = cookie_socket(ctx, p);
 	u32 verdict = SW_V_PASS_NO_LISTENER;

@@ -72,14 +72,13 @@ static __always_inline void guard_note_source(const struct sw_guard_rules *r, co
 	sw_top_add(top, addr, prefix, p->v6, sw_guard_hash(&conf, addr, prefix), now);
 }
 
-/* Judges the SYN in the scratch, as if enforced. */
-static __always_inline u32 guard_judge(struct scratch *w, const struct sw_guard_rules *r, u32 gen, u64 now)
+/* What a SYN that was weighed leaves behind. */
+static __always_inline void guard_charge(struct scratch *w, const struct sw_guard_rules *r, u32 gen, u64 now)
 {
-	sw_guard_judge(NULL, &conf, r, gen, &w->packet, now, &w->judgement);
+	sw_guard_charge(NULL, &conf, r, gen, &w->packet, now, &w->judgement);
 	SW_STAGE();
 	if (w->judgement.verdict == SW_V_DROP_SOURCE || w->judgement.verdict == SW_V_DROP_DENY)
 		guard_note_source(r, &w->packet, &w->judgement, now);
-	return w->judgement.verdict;
 }
 
 /* The client completed a handshake with a number that only the receiver of the SYN-ACK knows. */
@@ -92,11 +91,12 @@ static __always_inline void guard_proved(const struct sw_packet *p, u64 now)
 }
 
 /* Counts what was decided; what to do with the SYN. */
-static __always_inline u32 guard_act(const struct sw_packet *p, struct sw_stats *st, const struct sw_guard_rules *r,
+static __always_inline u32 guard_act(const struct scratch *w, struct sw_stats *st, const struct sw_guard_rules *r,
 				     u32 verdict)
 {
-	struct sw_service_key key = {};
-	struct sw_service *v;
+	const struct sw_packet *p = &w->packet;
+	u32 zero = 0;
+	struct sw_acts *acts = bpf_map_lookup_elem(&guard_acts, &zero);
 
 	if (r->mode != SW_GUARD_ENFORCE)
 		verdict = sw_would(verdict);
@@ -109,13 +109,9 @@ static __always_inline u32 guard_act(const struct sw_packet *p, struct sw_stats 
 	SW_OPAQUE(act);
 	if (act >= SW_ACT_COUNT)
 		return SW_ACT_PASS;
-	__builtin_memcpy(key.addr, p->from ? p->key.addr[0] : p->key.addr[1], sizeof(key.addr));
-	key.port = p->from ? p->key.port[0] : p->key.port[1];
-	v = bpf_map_lookup_elem(&services, &key);
-	if (v)
-		v->guard[act]++;
-	else
-		st->other.guard[act]++;
+	const u32 *to = p->from ? p->key.addr[0] : p->key.addr[1];
+	if (!acts || !sw_act_add(acts, w->judgement.service_hash, to, p->from ? p->key.port[0] : p->key.port[1], act))
+		st->other_act[act]++;
 	return act;
 }
 

@@ -5,10 +5,12 @@
 
 #include "synwave/guard.h"
 #include "synwave/table.h"
+#include "synwave/trace.h"
 
 #include "uapi.h"
 
 const volatile struct sw_conf conf = {.sets = 1};
+const volatile u32 netns; /* inode of the network namespace that the program is loaded for */
 /* `synwave replay --engine kernel` runs these very programs by BPF_PROG_TEST_RUN with a capture's clock. To the attached
  * program this is `false`, and the verifier removes what depends on it. */
 const volatile bool replay = false;
@@ -27,6 +29,14 @@ struct {
 	__type(key, u32);
 	__type(value, struct sw_set);
 } sets SEC(".maps");
+
+/* Written under the lock of the set of the same index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set at attach; stays 1 without ladders */
+	__type(key, u32);
+	__type(value, struct sw_ladders);
+} ladders SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -48,6 +58,13 @@ struct {
 	__type(key, struct sw_service_key);
 	__type(value, struct sw_service);
 } services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_TIMED_SETS *SW_TIMED_WAYS);
+	__type(key, u32);
+	__type(value, struct sw_timed);
+} timed SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -108,13 +125,40 @@ struct {
 	__type(value, struct sw_top);
 } guard_top SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sw_acts);
+} guard_acts SEC(".maps");
+
+/* Who listens to what, and the ring of each. A reader brings a ring of its own, of the size it likes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct sw_readers);
+} readers SEC(".maps");
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SW_READERS);
+	__type(key, u32);
+	__array(values, struct ring);
+} rings SEC(".maps");
+
 /* What a packet is worked out in. A map, because the verifier forgets what it knows of a map's values: all ways
  * through the parser meet again here, instead of each being followed through the tracker. */
 struct reply {
-	u8 ip[40]; /* of the SYN, or of the ACK, without options and extension headers ... */
-	u8 tcp[60 + 4]; /* ... and its TCP header */
+	u8 ip[40]; /* of the SYN, or of the ACK: version and addresses ... */
+	u8 tcp[20 + SW_OPTIONS_ROOM + 4]; /* ... and its TCP header */
 	u32 tcp_size;
-	u8 out[40 + 60]; /* the answer, IP header first */
+	u32 out[20]; /* the answer, IP header first: IPv6 and TCP with 20 bytes of options at most */
 	u32 out_size;
 	u32 mss;
 	u8 options; /* SW_E_TS, SW_E_SACK: carried in the timestamp */
@@ -127,9 +171,11 @@ struct scratch {
 	struct sw_step step;
 	struct sw_judgement judgement;
 	struct reply reply;
+	u64 now; /* of a SYN that the guard judges, ns */
 	u32 at; /* the segment's set ... */
-	u16 tag; /* ... and tag */
+	u16 tag; /* ... and tag; 0: not asked for yet */
 	u16 cookie; /* what the guard found out: the ACK brings a valid cookie */
+	struct sw_trace trace;
 	u8 options[SW_OPTIONS_ROOM + 4];
 };
 
@@ -145,6 +191,15 @@ static __always_inline struct scratch *workplace(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+/* Where the connection of the segment in the scratch lies. */
+static __always_inline void place(struct scratch *w)
+{
+	u32 hash = sw_hash(&conf, &w->packet.key);
+
+	w->at = sw_set_of(hash, conf.sets);
+	w->tag = sw_tag_of(hash);
 }
 
 static __always_inline u64 clock(void)

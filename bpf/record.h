@@ -55,6 +55,32 @@ static __always_inline void record_service(const struct sw_step *s, const struct
 	service_add(&st->other, s->events);
 }
 
+/* The samples of a service, if it has a place or finds one. */
+static __always_inline void record_times(const struct sw_step *s, const struct sw_packet *p)
+{
+	u32 side = s->server & 1, port = side ? p->key.port[1] : p->key.port[0];
+	const u32 *addr = side ? p->key.addr[1] : p->key.addr[0];
+	u32 first = (sw_guard_hash(&conf, addr, 512 + port) >> 48 & (SW_TIMED_SETS - 1)) * SW_TIMED_WAYS;
+
+	for (u32 i = 0; i < SW_TIMED_WAYS; i++) {
+		u32 at = first + i;
+		struct sw_timed *t = bpf_map_lookup_elem(&timed, &at);
+
+		if (!t)
+			return;
+		if (!t->port) {
+			t->port = port;
+			__builtin_memcpy(t->addr, addr, sizeof(t->addr));
+		} else if (t->port != port || t->addr[3] != addr[3] || t->addr[2] != addr[2] || t->addr[1] != addr[1] ||
+			   t->addr[0] != addr[0]) {
+			continue;
+		}
+		sw_hist_add(&t->syn_synack, s->syn_synack_ns);
+		sw_hist_add(&t->synack_ack, s->synack_ack_ns);
+		return;
+	}
+}
+
 static __always_inline void record(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)
 {
 	if (!s->events)
@@ -64,6 +90,8 @@ static __always_inline void record(const struct sw_step *s, const struct sw_pack
 		st->event[i] += s->events >> i & 1;
 	sw_hist_add(&st->syn_synack, s->syn_synack_ns);
 	sw_hist_add(&st->synack_ack, s->synack_ack_ns);
+	if (s->syn_synack_ns | s->synack_ack_ns)
+		record_times(s, p);
 	if (s->events & SERVICE_EVENTS)
 		record_service(s, p, st);
 }

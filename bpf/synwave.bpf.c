@@ -6,6 +6,7 @@
 #include "challenge.h"
 #include "maps.h"
 #include "record.h"
+#include "tell.h"
 #include "uapi.h"
 
 /* Where a frame was seen, and by whom it was sent. */
@@ -17,7 +18,7 @@ struct sight {
 };
 
 /* The segment in the scratch against its set. To the verifier, too, a function of its own. */
-__attribute__((noinline)) int track(void)
+__attribute__((noinline)) int track(u32 ifindex)
 {
 	u32 zero = 0, at;
 	struct scratch *w = workplace();
@@ -25,18 +26,23 @@ __attribute__((noinline)) int track(void)
 
 	if (!w || !st)
 		return 0;
+	if (!w->tag)
+		place(w);
 	at = w->at;
 	struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
 	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
-	if (!t || !set) {
+	struct sw_ladders *ladder = conf.ladder ? bpf_map_lookup_elem(&ladders, &at) : NULL;
+	if (!t || !set || (conf.ladder && !ladder)) {
 		st->ignored[SW_NO_TABLE]++;
 		return 0;
 	}
 	u64 now = clock();
 	__builtin_memset(&w->step, 0, sizeof(w->step));
 	w->step.cookie = w->cookie;
+	w->step.listen = anybody(now);
+	SW_STAGE();
 	bpf_spin_lock(&set->lock);
-	sw_table_step(t, set, w->tag, &w->packet, now, &conf, &w->step);
+	sw_table_step(t, set, ladder, w->tag, &w->packet, now, &conf, &w->step, &w->trace);
 	bpf_spin_unlock(&set->lock);
 	if (replay) {
 		replay_io.set = at;
@@ -44,6 +50,13 @@ __attribute__((noinline)) int track(void)
 		replay_io.dropped = w->step.dropped;
 	}
 	record(&w->step, &w->packet, st);
+	if (w->step.told) {
+		w->trace.ifindex = ifindex;
+		w->trace.netns = netns;
+		if (w->packet.place & 1)
+			w->trace.about |= SW_TRACE_EGRESS;
+		tell(&w->trace, now);
+	}
 	if (w->step.proved && !w->packet.local)
 		guard_proved(&w->packet, now);
 	return 0;
@@ -75,27 +88,18 @@ static __always_inline struct sw_stats *account(enum sw_reason why, struct scrat
 	return NULL;
 }
 
-/* How much to copy, in a form in which any verifier sees that it is 1 to 64. */
-static __always_inline u32 options_bytes(const struct scratch *w)
-{
-	u64 less = w->packet.options_size - 1;
-
-	SW_OPAQUE(less);
-	return (less & 63) + 1;
-}
-
 /* The end of the fast way: true if the segment in the scratch is for the guard and the tracker. */
 static __always_inline bool look(enum sw_reason why, struct scratch *w)
 {
 	struct sw_stats *st = account(why, w);
-	u32 hash;
 
 	if (!st)
 		return false;
-	hash = sw_hash(&conf, &w->packet.key);
-	w->at = sw_set_of(hash, conf.sets);
-	w->tag = sw_tag_of(hash);
 	w->cookie = 0;
+	w->tag = 0;
+	if (w->packet.kind == SW_KIND_SYN) /* never quiet; most of a flood's go no further than the guard */
+		return true;
+	place(w);
 	struct sw_tags *t = bpf_map_lookup_elem(&tags, &w->at);
 	return !t || !sw_quiet(t, w->tag, &w->packet);
 }
@@ -110,9 +114,6 @@ __attribute__((noinline)) int xdp_look(struct xdp_md *ctx)
 	if (!w)
 		return false;
 	why = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
-	if (why == SW_OK && w->packet.options_size &&
-	    !bpf_xdp_load_bytes(ctx, w->packet.options_at, w->options, options_bytes(w)))
-		sw_parse_options(w->options, &w->packet);
 	return look(why, w);
 }
 
@@ -122,8 +123,10 @@ int synwave_xdp(struct xdp_md *ctx)
 	if (!xdp_look(ctx))
 		return XDP_PASS;
 	u32 act = xdp_guard(ctx);
-	if (act == SW_ACT_PASS)
-		track();
+	if (act == SW_ACT_PASS) {
+		xdp_options(ctx);
+		track(ctx->ingress_ifindex);
+	}
 	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;
 }
 
@@ -146,9 +149,6 @@ __attribute__((noinline)) int skb_look(struct __sk_buff *skb, u32 out, u32 l3)
 		bpf_skb_pull_data(skb, skb->len < PULL ? skb->len : PULL);
 		why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, &s, &w->packet);
 	}
-	if (why == SW_OK && w->packet.options_size &&
-	    !bpf_skb_load_bytes(skb, w->packet.options_at, w->options, options_bytes(w)))
-		sw_parse_options(w->options, &w->packet);
 	return look(why, w);
 }
 
@@ -157,8 +157,10 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 	if (!skb_look(skb, false, l3))
 		return TC_ACT_UNSPEC; /* the next program, or go on */
 	u32 act = skb_guard(skb);
-	if (act == SW_ACT_PASS)
-		track();
+	if (act == SW_ACT_PASS) {
+		skb_options(skb);
+		track(skb->ifindex);
+	}
 	return act == SW_ACT_DROP        ? TC_ACT_SHOT
 	       : act == SW_ACT_CHALLENGE ? bpf_redirect(skb->ifindex, 0)
 					 : TC_ACT_UNSPEC;
@@ -166,10 +168,12 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 
 static __always_inline int egress(struct __sk_buff *skb, bool l3)
 {
-	if (skb->mark == COOKIE_MARK) /* the ingress program's answer: a challenge is no half-open connection */
+	if (skb->mark == COOKIE_MARK) { /* the ingress program's answer: a challenge is no half-open connection */
 		skb->mark = 0;
-	else if (skb_look(skb, true, l3))
-		track();
+	} else if (skb_look(skb, true, l3)) {
+		skb_options(skb);
+		track(skb->ifindex);
+	}
 	return TC_ACT_UNSPEC;
 }
 

@@ -10,5 +10,6 @@
 #define BPF_F_CURRENT_NETNS (-1L)
 #define BPF_TCP_LISTEN      10
 #define ENOENT              2 /* asm-generic/errno-base.h */
+#define BPF_F_MMAPABLE      (1U << 10)
 
 #endif

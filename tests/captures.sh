@@ -17,14 +17,32 @@ all=$(grep -Eo '^[0-9]+ of [0-9]+' <<< "$out" | cut -d' ' -f3)
 [ -n "$all" ] || { echo "captures: 0 passed, 1 failed"; exit 1; }
 bad=$((all - good))
 
-# both engines, byte for byte
-for pcap in "$traces"/*.pcap; do
-	if cmp -s <(build/synwave replay --json "$pcap") <(build/synwave replay --engine kernel --json "$pcap"); then
+# one NAME COMMAND...: passed when the command succeeds
+one() {
+	local name=$1
+	shift
+	if "$@"; then
 		good=$((good + 1))
 	else
-		echo "not ok - engines differ on $pcap"
+		echo "not ok - $name"
 		bad=$((bad + 1))
 	fi
+}
+same() { cmp -s <("${@:2}") <("$1"); }
+
+# both engines, byte for byte: records, and ladders
+for pcap in "$traces"/*.pcap; do
+	for show in '' yes; do
+		native() { build/synwave replay ${show:+--show} --json "$pcap"; }
+		one "engines differ on $pcap ${show:+(ladders)}" same native build/synwave replay --engine kernel ${show:+--show} --json "$pcap"
+	done
+done
+
+# well-known ones as ladders, against drawings that people have looked at
+export TZ=UTC LC_ALL=C.UTF-8
+for drawing in tests/golden/*.txt; do
+	name=$(basename "$drawing" .txt)
+	one "replay --show $name.pcap is not $drawing" diff -u "$drawing" <(build/synwave replay --show "$traces/$name.pcap")
 done
 echo "captures: $good passed, $bad failed"
 [ "$bad" = 0 ]

@@ -46,9 +46,11 @@ suite "prog: the same frames through the kernel's programs" build/test/prog
 echo "== vmlinux.h"
 one "vmlinux.h agrees with the running kernel" vmlinux/check.sh
 suite "captures: records of others" tests/captures.sh
-suite "docs: manual, completion, install" tests/docs.sh
+suite "docs: manual, completions" tests/docs.sh
+suite "install: files, units, package" tests/install.sh
 suite "replay: link types, broken captures, more than the table" python3 tests/replay.py
 suite "metrics: the exporter and its clients" tests/metrics.sh
+suite "deploy: Prometheus, Grafana's queries, Kubernetes' rights" tests/metrics.sh deploy
 suite "e2e: namespaces, real clients and servers" tests/e2e/run
 tail=
 [ "$skipped" = 0 ] || tail=", $skipped skipped"

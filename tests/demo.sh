@@ -61,7 +61,9 @@ for step in by_client by_server at_once abort refused open half_open; do order "
 
 title "3. What synwave saw: every connection, the state of both its ends"
 on server 3 synwave flows
-text "   The same, as the two kernels see it - each its own end only:"
+text "   The first of them, segment by segment:"
+on server 0 synwave show 10.9.0.2:40001 10.9.0.1:80
+text "   All of them again, as the two kernels see it - each its own end only:"
 on server 5 ss -tan state all exclude listening
 on client 4 ss -tan state all
 
@@ -71,6 +73,19 @@ on server 0 synwave stats
 title "5. Do they agree with the kernel?"
 order compare
 
-title "6. Detach: nothing is left behind"
+title "6. A SYN flood, the guard off"
+text "   (by tc from here on: veth hands on what XDP sends back only to a peer with an XDP program)"
+on server 0 synwave attach eth0 --mode tc
+order flood
+on server 0 sh -c "synwave stats | grep -A4 -E '^since|half-open'"
+order newcomers
+
+title "7. The same flood, the guard on: over 100 SYNs a second, cookies answer once the listener's queue is full"
+on server 0 synwave guard set mode=enforce 'source.ipv4/32=50/s burst 100' 'service.default=100/s burst 100 over cookie'
+order flood
+order newcomers
+on server 0 synwave guard show
+
+title "8. Detach: nothing is left behind"
 on server 0 synwave detach --all
 order left

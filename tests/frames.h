@@ -52,9 +52,15 @@ struct exchange {
 	bool clock; /* needs the test's own clock: native only */
 	const char *
 		more; /* flags of the record that must be set: "simopen", "simclose", "reset" ... separated by blanks */
+	const char *ladder; /* as exchange_ladder() writes it; NULL: not looked at */
 };
 extern const struct exchange exchanges[];
 extern const int exchange_count;
+
+/* A connection's ladder in one line: "C:S V:SA C:A": sender, colon, flags (S A F R, in this order); "*2" behind a segment
+ * that was seen twice; "+3" at the end for segments left out. NULL if it contradicts itself or the connection. */
+#define LADDER_TEXT 128
+const char *exchange_ladder(char text[LADDER_TEXT], const struct sw_conn *c, const struct sw_ladder *l);
 
 /* Builds the segment as an Ethernet frame. `v6`, `tags` 802.1Q tags. */
 void build_segment(struct frame *f, const struct segment *s, bool v6, int tags);

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""synwave replay: link types, snapped and broken captures, time running backwards, more connections than the table."""
+"""synwave replay: link types, snapped and broken captures, time running backwards, ladders, more connections than the
+table."""
 import json
 import os
 import struct
 import subprocess
 import sys
 import tempfile
+import xml.dom.minidom
 
 SYNWAVE = os.environ.get("SYNWAVE", "build/synwave")
 passed = failed = 0
@@ -75,6 +77,35 @@ def replay(data, *args, stdin=False):
     return p.returncode, [json.loads(line) for line in p.stdout.splitlines()], p.stderr.strip()
 
 
+def show(data, *words, locale="C.UTF-8"):
+    """(exit code, lines, what was said) of `synwave replay FILE words`."""
+    env = dict(os.environ, TZ="UTC", LC_ALL=locale)
+    with tempfile.NamedTemporaryFile(suffix=".pcap") as f:
+        f.write(data)
+        f.flush()
+        p = subprocess.run([SYNWAVE, "replay", f.name, *words], capture_output=True, text=True, timeout=120, env=env,
+                           check=False)
+    return p.returncode, p.stdout.splitlines(), p.stderr.strip()
+
+
+LADDER = """\
+client 192.0.2.1:40000                                       server 192.0.2.2:80
+first segment 1970-01-01 00:16:40.000000
+             SYN_SENT │── SYN seq 0 win 64240 ────────────────────►│ LISTEN
+                      │    ISN 1000                                │
+                      │    mss 1460                                │
+  +1.00ms             │◄────────── SYN+ACK seq 0 ack 1 win 64240 ──│ SYN_RCVD
+                      │                                ISN 5000    │
+                      │                                mss 1460    │
+  +1.00ms ESTABLISHED │── ACK seq 1 ack 1 win 64240 ──────────────►│ ESTABLISHED
+                      ┊                                            ┊
+  +1.00ms  FIN_WAIT_1 │── FIN+ACK seq 1 ack 1 win 64240 ──────────►│
+  +1.00ms  FIN_WAIT_2 │◄────────── FIN+ACK seq 1 ack 2 win 64240 ──│ LAST_ACK
+  +1.00ms   TIME_WAIT │── ACK seq 2 ack 2 win 64240 ──────────────►│ CLOSED
+conn_state SF, closed first by the client""".splitlines()
+ASCII = [line.translate(str.maketrans("│┊─►◄", "|:-><")) for line in LADDER]
+
+
 def brief(records):
     return [(r["client"]["state"], r["server"]["state"], r["conn_state"]) for r in records]
 
@@ -110,6 +141,41 @@ check(code == 0 and brief(records) == CLOSED and "1 packets are older" in err, f
 # years between segments: a record says what the wire proved, however long ago
 code, records, err = replay(pcap(exchange() + exchange(40001)[:1], times=[0, 1, 2, 3, 4, 5, 10**9 * 86400 * 800]))
 check(brief(records)[:1] == CLOSED, f"two years later: {brief(records)}")
+
+# ladders: of one connection, of all, in either order, without the strokes of UTF-8, as JSON, as a picture
+ENDS = ("192.0.2.1:40000", "192.0.2.2:80")
+data = pcap(exchange())
+check(show(data, "show", *ENDS) == (0, LADDER, ""), f"show: {show(data, 'show', *ENDS)}")
+check(show(data, "show", *ENDS, locale="C") == (0, ASCII, ""), f"show, ASCII: {show(data, 'show', *ENDS, locale='C')}")
+code, lines, err = show(data, "show", *ENDS[::-1])
+check((code, lines) == (0, LADDER) and "is the server" in err, f"show, swapped: {code} {err}")
+code, lines, err = show(data, "show", "192.0.2.1:40001", ENDS[1])
+check((code, lines) == (1, []) and "no connection" in err, f"show, not there: {code} {lines} {err}")
+code, lines, err = show(pcap(exchange() + exchange(40001)), "--show")
+check(code == 0 and lines[:len(LADDER)] == LADDER and lines.count(LADDER[-1]) == 2, f"--show: {code} {err}")
+for words in (("show",), ("show", ENDS[0]), ("show", *ENDS, "more"), ("--show", "show", *ENDS), ("--svg", "x"),
+              ("show", "192.0.2.1", ENDS[1]), ("show", "192.0.2.1:40000", "[192.0.2.2]:80")):
+    code, lines, err = show(data, *words)
+    check(code == 2 and not lines and len(err.splitlines()) == 1, f"{words}: {code} {lines} {err}")
+again = exchange() + [ip4(A, B, tcp(40000, 80, 90000, 0, SYN, MSS))]  # the same ports, a new connection
+code, lines, err = show(pcap(again), "show", *ENDS)
+check(code == 0 and lines[:len(LADDER)] == LADDER and lines[-1] == "conn_state S0", f"show, twice: {lines}")
+code, lines, err = show(data, "--json", "show", *ENDS)
+segments = json.loads("".join(lines))["segments"]
+check([(s["from"], "+".join(s["flags"]), s["seq"], s["seq_relative"], s["ack_relative"], s["delta_ns"])
+       for s in segments] ==
+      [("client", "SYN", 1000, 0, None, None), ("server", "SYN+ACK", 5000, 0, 1, 1000000),
+       ("client", "ACK", 1001, 1, 1, 1000000), ("client", "FIN+ACK", 1001, 1, 1, 1000000),
+       ("server", "FIN+ACK", 5001, 1, 2, 1000000), ("client", "ACK", 1002, 2, 2, 1000000)], f"show --json: {segments}")
+with tempfile.TemporaryDirectory() as d:
+    code, lines, err = show(data, "show", *ENDS, "--svg", d + "/a.svg")
+    svg = xml.dom.minidom.parse(d + "/a.svg").documentElement
+    words = "".join(n.data for t in svg.getElementsByTagName("text") for k in (t, *t.childNodes)
+                    for n in (k.childNodes or [k]) if n.nodeType == n.TEXT_NODE)
+    check((code, lines, err) == (0, [], "") and len(svg.getElementsByTagName("path")) == 6 and
+          all(w in words for w in (*ENDS, "SYN+ACK", "TIME_WAIT", "mss 1460")), f"--svg: {code} {err} {words}")
+    code, lines, err = show(data, "show", *ENDS, "--svg", d)
+    check(code == 1 and d in err, f"--svg into a directory: {code} {err}")
 
 # 250,000 half-open connections are more than the table holds
 flood = [ip4(bytes((10, n >> 16 & 255, n >> 8 & 255, n & 255)), B, tcp(1024 + (n >> 24), 80, n, 0, SYN))

@@ -136,6 +136,15 @@ static int load_first(struct hook *h, enum mode mode, bool one_way)
 	return fd < 0 ? fd : 0;
 }
 
+static int hidden(struct hook *h)
+{
+	return store_fail(
+		&h->in->s, -EPERM,
+		"%s: whether the XDP program there is ours (root's, in libxdp's dispatcher?) takes CAP_SYS_ADMIN to "
+		"tell: run as root",
+		h->name);
+}
+
 int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 {
 	struct sw_iface was = {}, row = {.since_ns = realtime()};
@@ -143,7 +152,9 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	struct hooks now;
 	int err;
 
-	*had = !registry_get(h->in, &h->key, &was) && was.ready;
+	if (!registry_get(h->in, &h->key, &was) && xdp_hidden(h, &was))
+		return hidden(h);
+	*had = was.ready;
 	if (*had) {
 		row = was;
 		row.ready |= SW_READY_CHANGE;
@@ -215,6 +226,8 @@ int iface_detach(struct instance *in, const struct registry_row *row)
 	struct hook h = hook_of(in, row);
 	int err;
 
+	if (row->key.netns == in->netns && xdp_hidden(&h, &row->iface))
+		return hidden(&h);
 	if (row->key.netns == in->netns) {
 		drop_here(&h);
 	} else if (state == IFACE_GONE) {
@@ -255,7 +268,7 @@ static bool program_lives(u32 id)
 
 	if (fd >= 0)
 		close(fd);
-	return fd >= 0;
+	return fd >= 0 || fd == -EPERM; /* who may not ask takes nothing away */
 }
 
 static enum iface_state state_elsewhere(struct instance *in, const struct registry_row *row)

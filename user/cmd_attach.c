@@ -2,6 +2,7 @@
 /* synwave attach: loads, attaches, pins. All interfaces named or none; attaching again upgrades in place. */
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "cmd.h"
 #include "guard_store.h"
 #include "privilege.h"
+#include "share.h"
 #include "snapshot.h"
 #include "words.h"
 
@@ -22,6 +24,8 @@ struct job {
 	struct loader loader;
 	struct wish wish;
 	enum mode mode;
+	const char *group; /* NULL: not said */
+	char note[WHY_SIZE]; /* what became of it; empty: nothing to say */
 	struct hook *hook;
 	bool *had;
 	int count;
@@ -81,7 +85,9 @@ static int parse(struct job *j, int argc, char **argv)
 		{"flows", required_argument, NULL, 'f'},
 		{"half-open", required_argument, NULL, 'o'},
 		{"timeout", required_argument, NULL, 't'},
+		{"group", required_argument, NULL, 'g'},
 		{"config", required_argument, NULL, 'c'},
+		{"no-ladder", no_argument, NULL, 'l'},
 		{},
 	};
 	int c, err = 0;
@@ -92,12 +98,16 @@ static int parse(struct job *j, int argc, char **argv)
 			err = take_mode(j, optarg);
 		else if (c == 'i')
 			j->wish.one_way = 1;
+		else if (c == 'l')
+			j->wish.no_ladder = true;
 		else if (c == 'f')
 			err = take_number("--flows", optarg, &j->wish.flows);
 		else if (c == 'o')
 			err = take_number("--half-open", optarg, &j->wish.half_open);
 		else if (c == 't')
 			err = take_timeout(j, optarg);
+		else if (c == 'g')
+			j->group = optarg;
 		else if (c == 'c')
 			j->config = optarg;
 		else
@@ -142,6 +152,36 @@ static int open_instance(struct job *j)
 	return 0;
 }
 
+/* By name or number. */
+static bool find_group(const char *name, gid_t *gid)
+{
+	const struct group *g = getgrnam(name);
+	unsigned long long number;
+
+	if (!g && !words_number(name, 0, (gid_t)-2, &number))
+		return false;
+	*gid = g ? g->gr_gid : (gid_t)number;
+	return true;
+}
+
+/* With the group asked for; else a new instance with the group of the usual name, where there is one and it can be. */
+static int share(struct job *j)
+{
+	const char *name = j->group ? j->group : j->in.fresh ? SHARE_GROUP : NULL;
+	gid_t gid;
+	int err;
+
+	if (!name)
+		return 0;
+	if (!find_group(name, &gid))
+		return j->group ? store_fail(&j->in.s, -ENOENT, "--group %s: there is no such group", name) : 0;
+	err = share_with(&j->in, gid, j->note, sizeof(j->note));
+	if (!err || j->group)
+		return err;
+	memcpy(j->note, j->in.s.why, sizeof(j->note));
+	return 0;
+}
+
 static void report(struct job *j, struct hook *h, bool had)
 {
 	struct sw_iface i;
@@ -154,7 +194,8 @@ static void report(struct job *j, struct hook *h, bool had)
 		 hook_name(i.ingress),
 		 i.ingress == SW_HOOK_TCX || i.ingress == SW_HOOK_CLSACT ? ""
 		 : i.chained                                             ? " (in libxdp's dispatcher)"
-			     : " (alone: this kernel does not run libxdp's dispatcher)",
+		 : instance_sees_ids() ? " (alone: this kernel does not run libxdp's dispatcher)"
+				       : " (alone: libxdp's dispatcher takes CAP_SYS_ADMIN)",
 		 hook_name(i.egress));
 	if (i.ingress == SW_HOOK_XDP_NATIVE && !strcmp(h->driver, "veth") && (!had || j->mode))
 		cmd_note(j->g,
@@ -179,6 +220,8 @@ static int attach_all(struct job *j)
 		}
 		return store_fail(&j->in.s, err, "%s", why);
 	}
+	if (*j->note)
+		cmd_note(j->g, "%s", j->note);
 	for (int i = 0; i < j->count; i++)
 		report(j, &j->hook[i], j->had[i]);
 	return 0;
@@ -197,6 +240,8 @@ static int work(struct job *j, char **names)
 	if (!err && j->config && j->in.fresh)
 		err = guard_write(&j->in.s, &j->rules);
 	if (!err)
+		err = share(j);
+	if (!err)
 		err = attach_all(j);
 	if (!err && j->config && !j->in.fresh)
 		err = guard_write(&j->in.s, &j->rules);
@@ -205,7 +250,7 @@ static int work(struct job *j, char **names)
 		char why[WHY_SIZE];
 		memcpy(why, j->in.s.why, sizeof(why));
 		if (j->in.fresh && !registry_list(&j->in, &rows))
-			instance_clear(&j->in);
+			instance_remove(&j->in);
 		rmdir(j->in.s.dir); /* only if it is empty */
 		store_fail(&j->in.s, err, "%s", why);
 	}
@@ -244,11 +289,15 @@ static int run(int argc, char **argv, const struct global *g)
 
 #define HELP4_(symbol, name, ms, help) "    " name ": " help "\n"
 
+#define GROUP_HELP \
+	"  --group GROUP    members of GROUP may read the maps, too: `export` without root. Default for a new\n" \
+	"                   instance: " SHARE_GROUP ", if there is such a group; --group root: nobody but root\n"
+
 const struct command cmd_attach = {
 	.name = "attach",
 	.run = run,
-	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--timeout "
-		 "NAME=DURATION]... [--config FILE]",
+	.usage = "attach IFACE... [--mode MODE] [--ingress-only] [--flows N] [--half-open N] [--no-ladder] [--timeout "
+		 "NAME=DURATION]... [--config FILE] [--group GROUP]",
 	.summary = "Watch these interfaces; attaching again upgrades in place and keeps connections and counters",
 	.help = "  --mode auto      native, else generic, else tc; says which and why (default for a new interface)\n"
 		"  --mode native    XDP in the driver\n"
@@ -259,7 +308,9 @@ const struct command cmd_attach = {
 		"  --half-open N    half-open ones, which can never take the place of others (default 65536)\n"
 		"  --config FILE    the guard's rules, as in `synwave guard apply` (default: as they are; off when "
 		"new)\n"
+		"  --no-ladder      do not remember segments for `show`: less than half the memory\n"
 		"  --timeout NAME=DURATION   like syn_recv=63s; DURATION in ms, s, m, h or d; NAME one "
-		"of\n" SW_TIMEOUTS(HELP4_) "Sizes and --ingress-only are fixed while the instance lives; modes and "
-					   "timeouts are not.\n",
+		"of\n" SW_TIMEOUTS(HELP4_) GROUP_HELP "Sizes, --ingress-only and --no-ladder are fixed while the "
+						      "instance lives; modes, timeouts and the group are "
+						      "not.\n",
 };

@@ -117,8 +117,14 @@ static int work(struct job *j, bool all, char **names, int n)
 				  names[0], j->in.s.dir);
 	}
 	/* Another version's maps: what hangs anywhere and uses them goes, then they do. */
-	if (err == -EPROTO && instance_is_ours(&j->in))
+	if (err == -EPROTO && instance_is_ours(&j->in)) {
+		if (!instance_sees_ids())
+			return store_fail(&j->in.s, -EPERM,
+					  "%s is another version's; finding its programs takes CAP_SYS_ADMIN: run as "
+					  "root",
+					  j->in.s.dir);
 		iface_sweep(&j->in);
+	}
 	return instance_remove(&j->in);
 }
 

@@ -139,5 +139,6 @@ const struct command cmd_export = {
 		"\n"
 		"/healthz answers 200, or 503 with the reason: nothing attached, maps gone or of another version.\n"
 		"The server may be started before attach and lives on through detach, attach and upgrades. It keeps\n"
-		"CAP_BPF and gives up all other rights. docs/metrics.md describes every metric.\n",
+		"CAP_BPF, if it has it, and gives up all other rights. Without root: `attach --group`.\n"
+		"docs/metrics.md describes every metric.\n",
 };

@@ -9,6 +9,7 @@
 #include "store.h"
 #include "words.h"
 #include "synwave/table.h"
+#include "words.h"
 
 struct filter {
 	u32 states; /* bits of enum sw_state, either end; 0 = all */
@@ -26,60 +27,6 @@ struct flows {
 	struct record_table table;
 	unsigned long long shown;
 };
-
-/* Words that differ by more than case and strokes from RFC 9293's and node_exporter's. */
-static const struct {
-	const char *word;
-	enum sw_state state;
-} alias[] = {
-	{"estab", SW_ESTABLISHED},
-	{"listening", SW_LISTEN},
-	{"synreceived", SW_SYN_RCVD},
-};
-
-/* TIME_WAIT, time-wait and timewait are one word. */
-static bool same_word(const char *a, const char *b)
-{
-	for (;; a++, b++) {
-		while (*a == '-' || *a == '_')
-			a++;
-		while (*b == '-' || *b == '_')
-			b++;
-		if ((*a | 0x20) != (*b | 0x20))
-			return false;
-		if (!*a || !*b)
-			return *a == *b;
-	}
-}
-
-static int state_of(const char *word)
-{
-#define WORDS_(symbol, name, node) \
-	if (same_word(word, name) || same_word(word, node)) \
-		return SW_##symbol;
-	SW_STATES(WORDS_)
-#undef WORDS_
-	for (size_t i = 0; i < SW_ARRAY_SIZE(alias); i++)
-		if (same_word(word, alias[i].word))
-			return alias[i].state;
-	return -1;
-}
-
-/* ADDR:PORT, [ADDR]:PORT, :PORT or *:PORT */
-static bool parse_service(struct filter *f, const char *text)
-{
-	const char *port = *text == ':' ? text + 1 : !strncmp(text, "*:", 2) ? text + 2 : NULL;
-	unsigned long long n;
-
-	f->any_port = false;
-	f->any_addr = port;
-	if (!port)
-		return words_endpoint(text, f->addr, &f->port);
-	if (!words_number(port, 1, 65535, &n))
-		return false;
-	f->port = n;
-	return true;
-}
 
 static bool passes(const struct filter *f, const struct sw_conn *c)
 {
@@ -136,16 +83,6 @@ static int show(struct store *s, struct flows *f, bool json)
 	return err < 0 ? cmd_fail("%s", s->why) : EXIT_DONE;
 }
 
-static int usage_state(const char *word)
-{
-	char names[256] = "";
-
-#define LIST_(symbol, name, node) strcat(strcat(names, " "), name);
-	SW_STATES(LIST_)
-#undef LIST_
-	return cmd_usage(&cmd_flows, "--state %s: no such state; there are%s", word, names);
-}
-
 static int run(int argc, char **argv, const struct global *g)
 {
 	static const struct option options[] = {
@@ -162,12 +99,14 @@ static int run(int argc, char **argv, const struct global *g)
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		if (opt == 's') {
-			state = state_of(optarg);
+			state = words_state(optarg);
 			if (state < 0)
-				return usage_state(optarg);
+				return cmd_usage(&cmd_flows, "--state %s: no such state; there are" WORDS_STATES,
+						 optarg);
 			f.filter.states |= 1u << state;
 		} else if (opt == 'S') {
-			if (!parse_service(&f.filter, optarg))
+			f.filter.any_port = false;
+			if (!words_service(optarg, f.filter.addr, &f.filter.port, &f.filter.any_addr))
 				return cmd_usage(&cmd_flows, "--service %s: ADDR:PORT, [ADDR]:PORT (IPv6) or :PORT",
 						 optarg);
 		} else if (opt == 'n') {

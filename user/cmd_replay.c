@@ -11,11 +11,22 @@
 #include "conf.h"
 #include "engine.h"
 #include "render.h"
+#include "show.h"
+#include "synwave/table.h"
 
 /* Records wait for the end: they are printed in the order of their first packet. */
 struct kept {
 	struct sw_conn conn;
 	u64 birth;
+	struct sw_ladder *ladder; /* when ladders are to be drawn */
+};
+
+/* What is drawn, if anything. */
+struct drawn {
+	bool any, one; /* ladders; of one connection */
+	struct show_want want;
+	const char *client, *server; /* as named */
+	const char *svg;
 };
 
 struct replay {
@@ -26,23 +37,36 @@ struct replay {
 	bool progress; /* somebody watches */
 	bool kernel; /* --engine */
 	struct ruleset *guard; /* --guard, or NULL */
+	struct drawn drawn;
 };
 
-static void keep(void *ctx, const struct sw_conn *c, u64 birth)
+static void keep(void *ctx, const struct sw_conn *c, const struct sw_ladder *l, u64 birth)
 {
 	struct replay *r = ctx;
+	struct sw_ladder *ladder = NULL;
 
+	if (r->drawn.one && !sw_same_key(&r->drawn.want.key, &c->key))
+		return;
+	if (r->drawn.any) {
+		ladder = malloc(sizeof(*ladder));
+		if (!ladder) {
+			r->nomem = true;
+			return;
+		}
+		*ladder = *l;
+	}
 	if (r->count == r->room) {
 		size_t room = r->room ? 2 * r->room : 1024;
 		struct kept *more = reallocarray(r->kept, room, sizeof(*more));
 		if (!more) {
 			r->nomem = true;
+			free(ladder);
 			return;
 		}
 		r->kept = more;
 		r->room = room;
 	}
-	r->kept[r->count++] = (struct kept){*c, birth};
+	r->kept[r->count++] = (struct kept){*c, birth, ladder};
 }
 
 static int by_first(const void *a, const void *b)
@@ -80,7 +104,6 @@ static void print_records(struct replay *r, const struct global *g)
 	struct record_table table;
 	struct record rec;
 
-	qsort(r->kept, r->count, sizeof(*r->kept), by_first);
 	render_table_begin(&table, stdout, r->engine.last_ns);
 	for (size_t i = 0; i < r->count; i++) {
 		record_from(&rec, &r->kept[i].conn, false, 0);
@@ -95,6 +118,49 @@ static void print_records(struct replay *r, const struct global *g)
 		print_guard(r, j);
 	if (j)
 		json_close(j);
+}
+
+static int draw(const struct kept *k, const char *svg, const struct global *g)
+{
+	struct ladder l;
+
+	ladder_from(&l, &k->conn, k->ladder, false, 0);
+	return show_ladder(&l, svg, g);
+}
+
+static int print_ladders(struct replay *r, const char *path, const struct global *g)
+{
+	const struct drawn *d = &r->drawn;
+	int ret = EXIT_DONE;
+
+	if (d->one && !r->count)
+		return cmd_fail("%s: no connection of %s and %s (`synwave replay %s` lists what there is)", path,
+				d->client, d->server, path);
+	if (d->one && d->want.first_hi != !!(r->kept[0].conn.flags & SW_C_CLIENT_HI))
+		cmd_note(g, "%s is the server of this connection, %s the client", d->client, d->server);
+	if (d->svg && r->count > 1)
+		cmd_note(g, "%s: %zu connections of %s and %s, one after the other; the last is drawn", path, r->count,
+			 d->client, d->server);
+	for (size_t i = d->svg ? r->count - 1 : 0; i < r->count && !ret; i++) {
+		if (i && !g->json && !d->svg)
+			putchar('\n');
+		ret = draw(&r->kept[i], d->svg, g);
+	}
+	return ret;
+}
+
+static int print_all(struct replay *r, const char *path, const struct global *g)
+{
+	int ret = EXIT_DONE;
+
+	qsort(r->kept, r->count, sizeof(*r->kept), by_first);
+	if (r->drawn.any)
+		ret = print_ladders(r, path, g);
+	else
+		print_records(r, g);
+	for (size_t i = 0; i < r->count; i++)
+		free(r->kept[i].ladder);
+	return ret;
 }
 
 static void on_frame(void *ctx, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
@@ -128,8 +194,10 @@ static int replay_file(struct replay *r, const char *path, const struct global *
 	if (r->progress && r->engine.frames >> 20)
 		fputs("\r\033[K", stderr);
 	engine_finish(&r->engine);
-	if (!ret || r->count)
-		print_records(r, g);
+	if (!ret || r->count) {
+		int printed = print_all(r, path, g);
+		ret = ret ? ret : printed;
+	}
 	lost = r->engine.stats.event[SW_EV_EVICT_HALF_OPEN] + r->engine.stats.event[SW_EV_EVICT_OPEN];
 	if (lost)
 		cmd_note(g,
@@ -148,31 +216,63 @@ static int replay_file(struct replay *r, const char *path, const struct global *
 	return ret;
 }
 
-static int parse(struct replay *r, struct ruleset *rs, int argc, char **argv)
+/* FILE... show CLIENT SERVER: takes the last three words off. */
+static int take_show(struct drawn *d, int *argc, char **argv)
 {
-	static const struct option options[] = {
-		{"engine", required_argument, NULL, 'e'}, {"guard", required_argument, NULL, 'g'}, {0}};
+	char why[WHY_SIZE];
+
+	for (int i = optind; i < *argc; i++) {
+		if (strcmp(argv[i], "show"))
+			continue;
+		if (i + 3 != *argc || d->any)
+			return cmd_usage(&cmd_replay, "show comes last, with two endpoints: FILE show CLIENT:PORT "
+						      "SERVER:PORT (a file of that name is ./show)");
+		if (!show_key(argv[i + 1], argv[i + 2], &d->want, why))
+			return cmd_usage(&cmd_replay, "%s", why);
+		d->any = d->one = true;
+		d->client = argv[i + 1];
+		d->server = argv[i + 2];
+		*argc = i;
+	}
+	if (d->svg && (!d->one || *argc - optind > 1))
+		return cmd_usage(&cmd_replay, "--svg draws one connection of one capture: FILE show CLIENT:PORT "
+					      "SERVER:PORT");
+	return EXIT_DONE;
+}
+
+static int parse(struct replay *r, struct ruleset *rs, int *argc, char **argv)
+{
+	static const struct option options[] = {{"engine", required_argument, NULL, 'e'},
+						{"guard", required_argument, NULL, 'g'},
+						{"show", no_argument, NULL, 'l'},
+						{"svg", required_argument, NULL, 's'},
+						{0}};
 	char why[RULESET_WHY];
-	int opt;
+	int opt, ret;
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+	while ((opt = getopt_long(*argc, argv, ":", options, NULL)) != -1) {
 		if (opt == ':')
 			return cmd_usage(&cmd_replay, "%s: no value", argv[optind - 1]);
-		if (opt == 'e') {
-			r->kernel = !strcmp(optarg, "kernel");
-			if (!r->kernel && strcmp(optarg, "native"))
-				return cmd_usage(&cmd_replay, "--engine %s: not native or kernel", optarg);
+		if (opt == 'l') {
+			r->drawn.any = true;
+		} else if (opt == 's') {
+			r->drawn.svg = optarg;
 		} else if (opt == 'g') {
 			ruleset_free(rs);
 			if (ruleset_load(rs, optarg, why))
 				return cmd_fail("%s", why);
 			r->guard = rs;
-		} else {
+		} else if (opt != 'e') {
 			return cmd_usage(&cmd_replay, "%s: no such option", argv[optind - 1]);
+		} else {
+			r->kernel = !strcmp(optarg, "kernel");
+			if (!r->kernel && strcmp(optarg, "native"))
+				return cmd_usage(&cmd_replay, "--engine %s: not native or kernel", optarg);
 		}
 	}
-	return optind == argc ? cmd_usage(&cmd_replay, "no capture named") : 0;
+	ret = take_show(&r->drawn, argc, argv);
+	return ret || optind < *argc ? ret : cmd_usage(&cmd_replay, "no capture named");
 }
 
 static int run(int argc, char **argv, const struct global *g)
@@ -182,7 +282,7 @@ static int run(int argc, char **argv, const struct global *g)
 	int ret;
 
 	ruleset_init(&rs);
-	ret = parse(&r, &rs, argc, argv);
+	ret = parse(&r, &rs, &argc, argv);
 	if (ret)
 		return ret;
 	for (int i = optind; i < argc; i++) {
@@ -197,7 +297,8 @@ static int run(int argc, char **argv, const struct global *g)
 const struct command cmd_replay = {
 	.name = "replay",
 	.run = run,
-	.usage = "replay FILE... [--engine native|kernel] [--guard FILE]",
+	.usage = "replay FILE... [--engine native|kernel] [--guard FILE] [--show | show CLIENT:PORT SERVER:PORT [--svg "
+		 "FILE]]",
 	.summary = "Run captures through the same tracker, with their own clock",
 	.help = "Reads pcap and pcapng (Ethernet, raw IP, Linux cooked v1 and v2, null/loopback), - is standard "
 		"input.\n"
@@ -207,5 +308,9 @@ const struct command cmd_replay = {
 		"  --engine native   the shared core in this process: needs no privilege (default)\n"
 		"  --engine kernel   the very BPF programs that attach uses, by BPF_PROG_TEST_RUN: needs root\n"
 		"  --guard FILE      what a guard with these rules would have done with the SYNs (mode off judges "
-		"none)\n",
+		"none)\n"
+		"  --show            each connection as a ladder (`synwave show --help`)\n"
+		"  show CLIENT:PORT SERVER:PORT   after the file: this connection as a ladder; if the ports were used\n"
+		"                    again, each one of them\n"
+		"  --svg FILE        that ladder as a picture\n",
 };

@@ -175,6 +175,8 @@ static void print_json(const struct status *s)
 	json_kn(j, "flows", m->flows);
 	json_kn(j, "half_open", m->half_open);
 	json_flag(j, "ingress_only", m->conf.one_way);
+	json_flag(j, "ladders", m->conf.ladder);
+	json_kn(j, "traces", s->snap.traces);
 	json_ks(j, "kernel", s->uts.release);
 	json_key(j, "features");
 	json_obj(j);
@@ -233,6 +235,8 @@ static void print_text(const struct status *s)
 	       s->tcx ? "yes" : "no (clsact instead)", s->dispatcher ? "yes" : "no (XDP runs alone)",
 	       s->btf ? "yes" : "no");
 	printf("Guard      %s; cookies: %s\n", guard_mode_name[s->snap.guard.mode], s->cookies);
+	printf("Traces     %u of %d listen%s\n", s->snap.traces, SW_READERS,
+	       m->conf.ladder ? "" : "; no ladders are kept");
 	print_ifaces(s);
 	printf("\n%-15s  %12s  %12s  %6s\n", "TABLE", "ENTRIES", "CAPACITY", "USED");
 	for (int t = 0; t < TABLE_COUNT; t++) {

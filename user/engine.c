@@ -23,10 +23,12 @@ int engine_open(struct engine *e, u32 flows, u32 half_open)
 	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
 		e->conf.timeout[i] = FOREVER_NS;
 	e->conf.timeout[SW_T_INFER] = 0;
+	e->conf.ladder = 1;
 	e->set = calloc(e->conf.sets, sizeof(*e->set));
 	e->tags = aligned_alloc(64, (size_t)e->conf.sets * sizeof(*e->tags));
+	e->ladders = calloc(e->conf.sets, sizeof(*e->ladders));
 	e->birth = calloc((size_t)e->conf.sets * SW_WAYS, sizeof(*e->birth));
-	if (!err && (!e->set || !e->tags || !e->birth))
+	if (!err && (!e->set || !e->tags || !e->ladders || !e->birth))
 		err = -ENOMEM;
 	if (err)
 		engine_close(e);
@@ -43,13 +45,21 @@ void engine_close(struct engine *e)
 	e->guard = NULL;
 	free(e->set);
 	free(e->tags);
+	free(e->ladders);
 	free(e->birth);
 	e->set = NULL;
 	e->tags = NULL;
+	e->ladders = NULL;
 	e->birth = NULL;
 }
 
-void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct sw_set *before)
+void engine_before(const struct engine *e, u32 at, struct engine_before *b)
+{
+	memcpy(&b->set, &e->set[at], sizeof(b->set));
+	memcpy(&b->ladders, &e->ladders[at], sizeof(b->ladders));
+}
+
+void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct engine_before *before)
 {
 	u64 *birth = &e->birth[(size_t)at * SW_WAYS];
 
@@ -57,18 +67,19 @@ void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct
 		if (!(dropped >> w & 1))
 			continue;
 		if (e->gone)
-			e->gone(e->ctx, &before->conn[w], birth[w]);
+			e->gone(e->ctx, &before->set.conn[w], &before->ladders.way[w], birth[w]);
 		birth[w] = e->frames;
 	}
-	if (way < SW_WAYS && !(before->used >> way & 1))
+	if (way < SW_WAYS && !(before->set.used >> way & 1))
 		birth[way] = e->frames;
 }
 
 static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 {
 	u32 hash = sw_hash(&e->conf, &p->key), at = sw_set_of(hash, e->conf.sets);
-	struct sw_step step = {0};
-	struct sw_set before;
+	struct sw_step step = {.listen = !!e->told};
+	struct engine_before before;
+	struct sw_trace trace = {0};
 
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
 		return;
@@ -78,9 +89,11 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 		if (e->verdict < SW_VERDICT_COUNT)
 			e->stats.verdict[e->verdict]++;
 	}
-	memcpy(&before, &e->set[at], sizeof(before));
-	sw_table_step(&e->tags[at], &e->set[at], sw_tag_of(hash), p, now, &e->conf, &step);
+	engine_before(e, at, &before);
+	sw_table_step(&e->tags[at], &e->set[at], &e->ladders[at], sw_tag_of(hash), p, now, &e->conf, &step, &trace);
 	engine_stepped(e, at, step.way, step.dropped, &before);
+	if (step.told)
+		e->told(e->ctx, &trace);
 	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
 		e->stats.event[i] += step.events >> i & 1;
 	sw_hist_add(&e->stats.syn_synack, step.syn_synack_ns);
@@ -141,5 +154,6 @@ void engine_finish(struct engine *e)
 	for (u32 at = 0; at < e->conf.sets; at++)
 		for (u32 way = 0; way < SW_WAYS; way++)
 			if (e->set[at].used >> way & 1)
-				e->gone(e->ctx, &e->set[at].conn[way], e->birth[(size_t)at * SW_WAYS + way]);
+				e->gone(e->ctx, &e->set[at].conn[way], &e->ladders[at].way[way],
+					e->birth[(size_t)at * SW_WAYS + way]);
 }

@@ -21,6 +21,7 @@ struct engine {
 	struct sw_conf conf;
 	struct sw_set *set;
 	struct sw_tags *tags;
+	struct sw_ladders *ladders;
 	u64 *birth; /* number of the frame that began what lies in a way */
 	u64 frames; /* fed so far */
 	struct sw_stats stats;
@@ -30,9 +31,18 @@ struct engine {
 	u64 backwards; /* frames older than the one before */
 	u64 errors; /* frames, or counters, that the kernel would not run or show */
 	/* called for each connection that leaves the table, and by engine_finish for the rest */
-	void (*gone)(void *ctx, const struct sw_conn *c, u64 birth);
+	void (*gone)(void *ctx, const struct sw_conn *c, const struct sw_ladder *l, u64 birth);
+	/* called for each step, after it; native only */
+	void (*told)(void *ctx, const struct sw_trace *t);
 	void *ctx;
 };
+
+/* A set and what lies beside it, as it was before a step. */
+struct engine_before {
+	struct sw_set set;
+	struct sw_ladders ladders;
+};
+void engine_before(const struct engine *e, u32 at, struct engine_before *b);
 
 int engine_open(struct engine *e, u32 flows, u32 half_open);
 /* The same in the kernel; on error one line in `why`. */
@@ -43,8 +53,8 @@ int engine_guard(struct engine *e, const struct ruleset *rs);
 void engine_close(struct engine *e);
 /* One frame; `cap` bytes of `size` are there. `l3`: it begins with the IP header. */
 void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now);
-/* For drivers: a step changed set `at` (e->set[at] is as it was before). */
-void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct sw_set *before);
+/* For drivers: a step changed set `at`. */
+void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct engine_before *before);
 /* Reports what is still in the table, as it stands at the time of the last frame. */
 void engine_finish(struct engine *e);
 

@@ -9,7 +9,7 @@
 #include "engine.h"
 #include "guard_store.h"
 #include "percpu.h"
-#include "synwave.skel.h"
+#include "skeleton.h"
 
 #define HEAD 2048 /* of a frame: more than all headers that the parser takes but for the longest chains */
 #define ETH  14
@@ -32,18 +32,19 @@ static void kernel_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, b
 	struct engine_kernel *k = e->own;
 	struct synwave_bpf *skel = k->skel;
 	struct sw_replay *io = &skel->bss->replay_io;
+	struct engine_before before;
 	u8 room[ETH + HEAD] = {0};
-	u32 at = 0;
+	u32 front = 0;
 
 	if (l3) { /* XDP knows Ethernet only: give it a header that says what follows */
-		at = ETH;
+		front = ETH;
 		room[12] = cap && frame[0] >> 4 == 6 ? 0x86 : 0x08;
 		room[13] = cap && frame[0] >> 4 == 6 ? 0xdd : 0x00;
 	}
 	cap = cap < HEAD ? cap : HEAD;
-	memcpy(room + at, frame, cap);
-	*io = (struct sw_replay){.now = now, .size = size + at, .set = ~0u, .verdict = SW_VERDICT_COUNT};
-	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = room, .data_size_in = cap + at < ETH ? ETH : cap + at);
+	memcpy(room + front, frame, cap);
+	*io = (struct sw_replay){.now = now, .size = size + front, .set = ~0u, .verdict = SW_VERDICT_COUNT};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = room, .data_size_in = cap + front < ETH ? ETH : cap + front);
 	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.synwave_xdp), &run)) {
 		e->errors++;
 		return;
@@ -51,9 +52,11 @@ static void kernel_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, b
 	e->verdict = io->verdict;
 	if (io->set >= e->conf.sets)
 		return;
-	struct sw_set before = e->set[io->set];
-	bpf_map__lookup_elem(skel->maps.sets, &io->set, sizeof(io->set), &e->set[io->set], sizeof(before), 0);
-	engine_stepped(e, io->set, io->way, io->dropped, &before);
+	u32 at = io->set;
+	engine_before(e, at, &before);
+	bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), &e->set[at], sizeof(before.set), 0);
+	bpf_map__lookup_elem(skel->maps.ladders, &at, sizeof(at), &e->ladders[at], sizeof(before.ladders), 0);
+	engine_stepped(e, at, io->way, io->dropped, &before);
 }
 
 static void kernel_finish(struct engine *e)
@@ -92,10 +95,8 @@ int engine_open_kernel(struct engine *e, u32 flows, u32 half_open, char *why, si
 	snprintf(why, room, "no memory for the table");
 	if (!skel || engine_open(e, flows, half_open))
 		goto fail;
-	memcpy((void *)&skel->rodata->conf, &e->conf, sizeof(e->conf));
+	skeleton_conf(skel, &e->conf);
 	skel->rodata->replay = true;
-	bpf_map__set_max_entries(skel->maps.tags, e->conf.sets);
-	bpf_map__set_max_entries(skel->maps.sets, e->conf.sets);
 	bpf_object__for_each_program(prog, skel->obj) bpf_program__set_autoload(prog, prog == skel->progs.synwave_xdp);
 	err = synwave_bpf__load(skel);
 	if (err) {

@@ -63,6 +63,8 @@ void xdp_look(struct hook *h, struct hooks *now);
 void xdp_drop(struct hook *h, const struct hooks *now, u32 parts);
 void xdp_settle(struct hook *h, const struct hooks *now); /* one program of ours in a dispatcher is enough */
 bool xdp_dispatcher_works(void);
+/* Whether a program of ours may hang there that this process cannot tell from another's; row: what was meant. */
+bool xdp_hidden(struct hook *h, const struct sw_iface *row);
 void xdp_sweep(struct instance *in, u32 ifindex); /* dispatchers of ours that hang on nothing any more */
 
 bool tcx_works(u32 ifindex);

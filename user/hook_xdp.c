@@ -29,6 +29,8 @@ static bool dispatcher_works(void)
 
 	if (skip && !strcmp(skip, "1"))
 		return false;
+	if (!instance_sees_ids())
+		return false;
 	works = !libxdp_check_kern_compat || !libxdp_check_kern_compat();
 	if (!works && !had)
 		rmdir(LIBXDP_DIR); /* the test leaves it behind */
@@ -127,6 +129,17 @@ void xdp_look(struct hook *h, struct hooks *now)
 		now->alien = 0;
 }
 
+bool xdp_hidden(struct hook *h, const struct sw_iface *row)
+{
+	bool meant = row->ingress == SW_HOOK_XDP_NATIVE || row->ingress == SW_HOOK_XDP_GENERIC;
+	struct hooks now;
+
+	if (instance_sees_ids() || (row->ready && !(row->ready & SW_READY_CHANGE) && !meant))
+		return false;
+	hook_look(h, &now);
+	return now.alien;
+}
+
 /* Takes ours out of the dispatcher, but for `keep`. */
 static void drop_chained(struct hook *h, u32 keep)
 {
@@ -206,6 +219,12 @@ static int put_bare(struct hook *h, const struct hooks *now, int fd)
 
 static int busy(struct hook *h, const struct hooks *now)
 {
+	if (!instance_sees_ids())
+		return store_fail(
+			&h->in->s, -EBUSY,
+			"%s: XDP is taken by program id %u; joining it takes CAP_SYS_ADMIN: run as root, or use "
+			"--mode tc",
+			h->name, now->alien);
 	return store_fail(&h->in->s, -EBUSY, "%s: XDP is taken by program %s (id %u), %s; detach it, or use --mode tc",
 			  h->name, now->alien_name, now->alien,
 			  now->dispatcher ? "and this kernel does not let libxdp's dispatcher be joined"

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "conf.h"
 #include "load.h"
 #include "netns.h"
+#include "share.h"
 
 static bool is_map(int fd)
 {
@@ -86,13 +88,22 @@ bool instance_owns(const struct instance *in, u32 prog_id)
 	return ours;
 }
 
+bool instance_sees_ids(void)
+{
+	int fd = bpf_prog_get_fd_by_id(0); /* nobody has it; the right is asked first */
+
+	if (fd >= 0)
+		close(fd);
+	return fd != -EPERM;
+}
+
 int instance_open(struct instance *in)
 {
 	char dir[sizeof(in->s.dir)];
 	int err;
 
 	snprintf(dir, sizeof(dir), "%s", in->s.dir);
-	err = store_open(&in->s, dir);
+	err = store_open_to_change(&in->s, dir);
 	learn_maps(in);
 	/* no complete meta: leftovers */
 	return err == -ESTALE || err == -EAGAIN ? -ENOENT : err;
@@ -133,6 +144,7 @@ static int fill_meta(struct instance *in, const struct wish *w)
 	if (err)
 		return store_fail(&in->s, err, "no random numbers for the hash key: %s", strerror(-err));
 	m->conf.one_way = w->one_way > 0;
+	m->conf.ladder = !w->no_ladder;
 	if (m->conf.one_way)
 		m->conf.timeout[SW_T_INFER] = 0; /* no SYN-ACK will ever be seen: nothing to wait for */
 	take_timeouts(&m->conf, w);
@@ -181,6 +193,8 @@ int instance_adapt(struct instance *in, const struct wish *w, bool *changed)
 		return store_fail(&in->s, -EINVAL, "%s runs with --half-open %u" FIXED, in->s.dir, m->half_open);
 	if (w->one_way > 0 && !m->conf.one_way)
 		return store_fail(&in->s, -EINVAL, "%s runs without --ingress-only" FIXED, in->s.dir);
+	if (w->no_ladder && m->conf.ladder)
+		return store_fail(&in->s, -EINVAL, "%s runs without --no-ladder" FIXED, in->s.dir);
 	take_timeouts(&in->s.info.conf, w);
 	*changed = memcmp(&before, &in->s.info.conf, sizeof(before));
 	if (!*changed && !strcmp(m->version, SYNWAVE_VERSION))
@@ -254,12 +268,18 @@ int instance_clear(struct instance *in)
 
 int instance_remove(struct instance *in)
 {
+	char parent[sizeof(in->s.dir)];
 	int err = instance_clear(in);
+	struct stat st = {};
 
 	if (err)
 		return err;
-	if (!rmdir(in->s.dir) || errno == ENOENT)
+	fstat(in->lock, &st);
+	memcpy(parent, in->s.dir, sizeof(parent));
+	if (!rmdir(in->s.dir) || errno == ENOENT) {
+		share_end(dirname(parent), st.st_gid);
 		return 0;
+	}
 	return store_fail(&in->s, -errno, "cannot remove %s: %s; what is left there is not synwave's", in->s.dir,
 			  strerror(errno));
 }

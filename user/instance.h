@@ -22,6 +22,7 @@ struct instance {
 struct wish {
 	u32 flows, half_open;
 	int one_way;
+	bool no_ladder;
 	u64 timeout[SW_TIMEOUT_COUNT]; /* ns */
 	bool timeout_set[SW_TIMEOUT_COUNT];
 };
@@ -41,7 +42,10 @@ int instance_remove(struct instance *in);
 bool instance_is_ours(const struct instance *in); /* some version's meta is there */
 void instance_close(struct instance *in);
 
+/* False, too, where this process may not ask for programs by id. */
 bool instance_owns(const struct instance *in, u32 prog_id);
+/* Whether it may: CAP_SYS_ADMIN. Links need no ids; clsact and libxdp's dispatcher do. */
+bool instance_sees_ids(void);
 
 /* The registry. */
 int registry_get(struct instance *in, const struct sw_iface_key *key, struct sw_iface *iface);

@@ -10,7 +10,8 @@
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
-#include "synwave.skel.h"
+#include "netns.h"
+#include "skeleton.h"
 
 const char *const program_name[PROG_COUNT] = {
 	"synwave_xdp", "synwave_xdp", "synwave_in", "synwave_out", "synwave_in_l3", "synwave_out_l3",
@@ -124,12 +125,10 @@ static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
 		store_fail(s, -errno, "cannot open the embedded BPF object: %s", load_last());
 		return NULL;
 	}
-	skel->rodata->conf = s->info.conf;
 	skel->rodata->have_cookies = load_cookies();
 	skel->rodata->partial_sums = wanted != PROG_XDP;
-	err = bpf_map__set_max_entries(skel->maps.tags, s->info.conf.sets);
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.sets, s->info.conf.sets);
+	skel->rodata->netns = netns_own();
+	err = skeleton_conf(skel, &s->info.conf);
 	if (!err)
 		err = reuse(skel, s);
 	bpf_object__for_each_program(prog, skel->obj)
@@ -150,6 +149,7 @@ static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
 
 int load_maps(struct store *s)
 {
+	size_t set = sizeof(struct sw_set) + (s->info.conf.ladder ? sizeof(struct sw_ladders) : 0);
 	struct synwave_bpf *skel;
 	int err;
 
@@ -160,9 +160,9 @@ int load_maps(struct store *s)
 	err = synwave_bpf__load(skel);
 	if (err)
 		store_fail(s, err, "cannot create the maps for --flows %u --half-open %u (%llu MiB): %s%s",
-			   s->info.flows, s->info.half_open,
-			   (unsigned long long)s->info.conf.sets * sizeof(struct sw_set) >> 20, strerror(-err),
-			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer"
+			   s->info.flows, s->info.half_open, (unsigned long long)s->info.conf.sets * set >> 20,
+			   strerror(-err),
+			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer, or for --no-ladder"
 			   : err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 					   : "");
 #define TAKE_(field, name) \

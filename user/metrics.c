@@ -130,12 +130,6 @@ static void get_guard_syn(const struct metric *m, const struct scrape *s, struct
 	}
 }
 
-static void get_zero(const struct metric *m, const struct scrape *s, struct metric_sink *to)
-{
-	(void)s;
-	to->number(to, m, NULL, 0, 0);
-}
-
 #define HERE(field) offsetof(struct scrape, field)
 #define ONE(field)  .get = get_number, .series = 1, .at = HERE(field)
 #define HIST(field) .get = get_hist, .series = METRIC_LE + 2, .labels = "le", .at = HERE(field)
@@ -219,7 +213,7 @@ const struct metric metrics[] = {
 	{"synwave_table_errors_total", METRIC_COUNTER, "", "Entries that did not get the place meant for them.",
 	 .get = get_table_errors, .series = TABLE_COUNT,
 	 .labels = "table, errno (flows: ENOSPC, half_open: ENOENT, services: E2BIG)"},
-	{"synwave_events_lost_total", METRIC_COUNTER, "", "Events that readers of trace did not get.", .get = get_zero,
-	 .series = 1},
+	{"synwave_events_lost_total", METRIC_COUNTER, "", "Events that readers of trace did not get.",
+	 ONE(snap.events_lost)},
 };
 const u32 metric_count = SW_ARRAY_SIZE(metrics);

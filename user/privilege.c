@@ -64,19 +64,13 @@ bool privilege_check(char *why, size_t size)
 
 int privilege_drop(char *why, size_t size)
 {
-	static const int kept[] = {CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH};
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct had[2] = {}, keep[2] = {};
-	/* root owns the pins; another user may have been given the right to pass by their permissions */
-	size_t count = geteuid() ? sizeof(kept) / sizeof(kept[0]) : 1;
 	int err;
 
 	if (!syscall(SYS_capget, &head, had)) {
-		for (size_t i = 0; i < count; i++)
-			keep[CAP_TO_INDEX(kept[i])].permitted |=
-				had[CAP_TO_INDEX(kept[i])].permitted & CAP_TO_MASK(kept[i]);
-		for (int i = 0; i < 2; i++)
-			keep[i].effective = keep[i].permitted;
+		keep[CAP_TO_INDEX(CAP_BPF)].permitted = had[CAP_TO_INDEX(CAP_BPF)].permitted & CAP_TO_MASK(CAP_BPF);
+		keep[CAP_TO_INDEX(CAP_BPF)].effective = keep[CAP_TO_INDEX(CAP_BPF)].permitted;
 		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 		if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !syscall(SYS_capset, &head, keep))
 			return 0;

@@ -8,7 +8,7 @@
 /* Whether this kernel and this process can do it; if not, one line in `why`. */
 bool privilege_check(char *why, size_t size);
 
-/* For good: gives up all capabilities but those that reading the maps takes. 0, or -errno with one line in `why`. */
+/* For good: gives up all capabilities but CAP_BPF. 0, or -errno with one line in `why`. */
 int privilege_drop(char *why, size_t size);
 
 #endif

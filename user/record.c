@@ -8,6 +8,8 @@
 #define NAME_(symbol, name, word) [SW_##symbol] = name,
 const char *const sw_state_name[SW_STATE_COUNT] = {SW_STATES(NAME_)};
 
+const char *const tcp_flag_name[8] = {"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"};
+
 static const char *const role_name[] = {"client", "server"};
 static const char *const origin_name[] = {"syn", "syn-ack", "midstream", "cookie"};
 

@@ -34,6 +34,7 @@ struct record {
 };
 
 extern const char *const sw_state_name[SW_STATE_COUNT];
+extern const char *const tcp_flag_name[8]; /* bit by bit: FIN first */
 
 /* `expired`: its time is over (2 MSL ended). `epoch_ns`: to add to the clock of the table. */
 void record_from(struct record *r, const struct sw_conn *c, bool expired, u64 epoch_ns);

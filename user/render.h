@@ -8,6 +8,7 @@
 #include "record.h"
 #include "ruleset.h"
 #include "words.h"
+#include "term.h"
 
 /* JSON through yajl, straight to a stream. Short names: the callers read as the document they write. */
 struct json;
@@ -24,10 +25,14 @@ void json_end_obj(struct json *j);
 void json_arr(struct json *j);
 void json_end_arr(struct json *j);
 void json_kn(struct json *j, const char *key, long long n); /* "key": n */
+void json_kn_if(struct json *j, const char *key, bool known, long long n); /* "key": n or null */
+void json_kb_if(struct json *j, const char *key, bool known, bool b);
 void json_ks(struct json *j, const char *key, const char *s); /* "key": "s" or null */
 
 /* One connection, one line. */
 void render_record_json(struct json *j, const struct record *r);
+void json_record(struct json *j, const struct record *r); /* its keys, in an object that is open */
+void json_flags(struct json *j, u8 flags); /* "flags": ["SYN","ACK"] */
 
 /* A table of connections. The first lines are held back to learn how wide addresses are; the rest streams. */
 #define RECORD_HOLD 128
@@ -42,6 +47,28 @@ struct record_table {
 void render_table_begin(struct record_table *t, FILE *out, u64 now_ns);
 void render_table_add(struct record_table *t, const struct record *r);
 void render_table_end(struct record_table *t);
+
+/* One step of a handshake or teardown, one line; time between is counted from the connection's previous step. */
+struct trace_line {
+	const struct sw_trace *t;
+	u64 epoch_ns;
+	u64 before_ns; /* clock of the table; 0: it is the first */
+	const char *iface;
+};
+struct trace_text {
+	FILE *out;
+	struct term term;
+	int width[2]; /* of endpoints: grows */
+};
+void render_trace_begin(struct trace_text *x, FILE *out);
+void render_trace_line(struct trace_text *x, const struct trace_line *l);
+void render_trace_json(struct json *j, const struct trace_line *l);
+
+/* One connection as a ladder. */
+struct ladder;
+void render_ladder_text(FILE *out, const struct term *term, const struct ladder *l);
+void render_ladder_svg(FILE *out, const struct ladder *l);
+void render_ladder_json(struct json *j, const struct ladder *l);
 
 /* What was counted, as one JSON object or as text. With `before`: rates since then, latencies of that time only. */
 struct snapshot;
@@ -86,7 +113,11 @@ char *text_listener(char buf[TEXT_SIZE], const struct sw_service_key *key); /* t
 char *text_source(char buf[TEXT_SIZE + 8], const struct sw_top_entry *e); /* 192.0.2.0/24; denied: the address alone */
 char *text_quantile(char buf[TEXT_SIZE], const struct sw_hist *h, u32 permille); /* a duration; - without samples */
 char *text_duration(char buf[TEXT_SIZE], u64 ns); /* three digits or two units: 412us, 1.24ms, 3m05s */
+char *text_delta(char buf[TEXT_SIZE], u64 ns); /* the same after a + */
 char *text_count(char buf[TEXT_SIZE], u64 n); /* 1,234,567 */
+char *text_clock(char buf[TEXT_SIZE], u64 ns, bool date); /* local time to the microsecond */
+char *text_flags(char buf[TEXT_SIZE], u8 flags); /* SYN+ACK; "none" */
+char *text_options(char *buf, size_t size, const struct record_end *e); /* mss 1460, wscale 7; may be empty */
 char *text_count_in(char buf[TEXT_SIZE], u64 n, int width); /* in at most `width` >= 5 columns: 1,234,567 or 1.23M */
 char *text_rate(char buf[TEXT_SIZE], double per_s); /* 12.3 or 1,234 */
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 
+#include "ladder.h"
+
 struct json {
 	yajl_gen gen;
 	FILE *out;
@@ -101,7 +103,7 @@ void json_ks(struct json *j, const char *key, const char *s)
 	json_str(j, s);
 }
 
-static void opt_num(struct json *j, const char *key, bool known, long long n)
+void json_kn_if(struct json *j, const char *key, bool known, long long n)
 {
 	json_key(j, key);
 	if (known)
@@ -110,7 +112,7 @@ static void opt_num(struct json *j, const char *key, bool known, long long n)
 		json_null(j);
 }
 
-static void opt_bool(struct json *j, const char *key, bool known, bool b)
+void json_kb_if(struct json *j, const char *key, bool known, bool b)
 {
 	json_key(j, key);
 	if (known)
@@ -126,18 +128,17 @@ static void render_end(struct json *j, const char *key, const struct record_end 
 	json_ks(j, "addr", e->addr);
 	json_kn(j, "port", e->port);
 	json_ks(j, "state", sw_state_name[e->state]);
-	opt_num(j, "isn", e->isn_known, e->isn);
-	opt_num(j, "window", e->offered, e->window);
-	opt_num(j, "mss", e->has_mss, e->mss);
-	opt_num(j, "wscale", e->has_wscale, e->wscale);
-	opt_bool(j, "sack_permitted", e->offered, e->sack);
-	opt_bool(j, "timestamps", e->offered, e->timestamps);
+	json_kn_if(j, "isn", e->isn_known, e->isn);
+	json_kn_if(j, "window", e->offered, e->window);
+	json_kn_if(j, "mss", e->has_mss, e->mss);
+	json_kn_if(j, "wscale", e->has_wscale, e->wscale);
+	json_kb_if(j, "sack_permitted", e->offered, e->sack);
+	json_kb_if(j, "timestamps", e->offered, e->timestamps);
 	json_end_obj(j);
 }
 
-void render_record_json(struct json *j, const struct record *r)
+void json_record(struct json *j, const struct record *r)
 {
-	json_obj(j);
 	json_ks(j, "family", r->v6 ? "ipv6" : "ipv4");
 	render_end(j, "client", &r->end[SW_CLIENT]);
 	render_end(j, "server", &r->end[SW_SERVER]);
@@ -146,14 +147,71 @@ void render_record_json(struct json *j, const struct record *r)
 	json_ks(j, "conn_state", r->conn_state);
 	json_kn(j, "syn_retransmits", r->end[SW_CLIENT].rexmits);
 	json_kn(j, "synack_retransmits", r->end[SW_SERVER].rexmits);
-	opt_num(j, "syn_synack_ns", r->has_syn_synack, r->syn_synack_ns);
-	opt_num(j, "synack_ack_ns", r->has_synack_ack, r->synack_ack_ns);
-	opt_bool(j, "simultaneous_open", true, r->simultaneous_open);
-	opt_bool(j, "simultaneous_close", true, r->simultaneous_close);
+	json_kn_if(j, "syn_synack_ns", r->has_syn_synack, r->syn_synack_ns);
+	json_kn_if(j, "synack_ack_ns", r->has_synack_ack, r->synack_ack_ns);
+	json_kb_if(j, "simultaneous_open", true, r->simultaneous_open);
+	json_kb_if(j, "simultaneous_close", true, r->simultaneous_close);
 	json_ks(j, "closed_first", r->closed_first);
 	json_ks(j, "reset_by", r->reset_by);
 	json_kn(j, "first_ns", r->first_ns);
 	json_kn(j, "changed_ns", r->changed_ns);
+}
+
+void render_record_json(struct json *j, const struct record *r)
+{
+	json_obj(j);
+	json_record(j, r);
+	json_end_obj(j);
+	json_line(j);
+}
+
+void json_flags(struct json *j, u8 flags)
+{
+	json_key(j, "flags");
+	json_arr(j);
+	for (u32 i = 0; i < 8; i++)
+		if (flags >> i & 1)
+			json_str(j, tcp_flag_name[i]);
+	json_end_arr(j);
+}
+
+static void json_segment(struct json *j, const struct ladder *l, u32 i)
+{
+	const struct ladder_segment *g = &l->seg[i];
+	u64 delta = 0;
+	bool known = ladder_delta(l, i, &delta);
+
+	json_obj(j);
+	json_kn_if(j, "time_ns", g->timed, g->ns);
+	json_kn_if(j, "delta_ns", known, delta);
+	json_ks(j, "from", g->from == SW_CLIENT ? "client" : "server");
+	json_flags(j, g->flags);
+	json_kn_if(j, "seq", g->seq.known, g->seq.is);
+	json_kn_if(j, "seq_relative", g->seq.relative_known, g->seq.relative);
+	json_kn_if(j, "ack", g->ack.known, g->ack.is);
+	json_kn_if(j, "ack_relative", g->ack.relative_known, g->ack.relative);
+	json_kn_if(j, "length", g->sized, g->len);
+	json_kn_if(j, "window", g->sized, g->window);
+	json_ks(j, "client_state", sw_state_name[g->state[SW_CLIENT]]);
+	json_ks(j, "server_state", sw_state_name[g->state[SW_SERVER]]);
+	json_kn(j, "repeated", g->again);
+	json_kn_if(j, "repeated_last_ns", g->again && g->timed, g->last_ns);
+	json_kb_if(j, "crosses", true, g->crosses);
+	json_end_obj(j);
+}
+
+void render_ladder_json(struct json *j, const struct ladder *l)
+{
+	json_obj(j);
+	json_record(j, &l->rec);
+	json_kb_if(j, "expired", true, l->expired);
+	json_kb_if(j, "remembered", true, l->remembered);
+	json_kn(j, "left_out", l->left_out);
+	json_key(j, "segments");
+	json_arr(j);
+	for (u32 i = 0; i < l->count; i++)
+		json_segment(j, l, i);
+	json_end_arr(j);
 	json_end_obj(j);
 	json_line(j);
 }

@@ -115,7 +115,43 @@ static void json_service_counts(struct json *j, const struct snapshot_service *v
 	json_kn(j, "completed", v->count.completed);
 	json_kn(j, "half_open", v->half_open);
 	json_kn(j, "refused", v->count.refused);
-	json_counts(j, "guard", act_name, v->count.guard, 0, SW_ACT_COUNT);
+	json_counts(j, "guard", act_name, v->act, 0, SW_ACT_COUNT);
+}
+
+static void json_quantiles(struct json *j, const char *key, const struct sw_hist *h)
+{
+	static const struct {
+		const char *key;
+		u32 permille;
+	} row[] = {{"p50_ns", 500}, {"p90_ns", 900}, {"p99_ns", 990}};
+
+	json_key(j, key);
+	json_obj(j);
+	json_kn(j, "count", h->count);
+	json_kn(j, "sum_ns", h->sum_ns);
+	for (u32 i = 0; i < SW_ARRAY_SIZE(row); i++) {
+		u64 ns = snapshot_quantile(h, row[i].permille);
+
+		json_key(j, row[i].key);
+		if (!h->count || ns == ~0ULL)
+			json_null(j);
+		else
+			json_num(j, ns);
+	}
+	json_end_obj(j);
+}
+
+static void json_times(struct json *j, const struct sw_timed *t)
+{
+	json_key(j, "latency");
+	if (!t) {
+		json_null(j);
+		return;
+	}
+	json_obj(j);
+	json_quantiles(j, "syn_synack", &t->syn_synack);
+	json_quantiles(j, "synack_ack", &t->synack_ack);
+	json_end_obj(j);
 }
 
 static void json_services(struct json *j, const struct snapshot *m, u32 most)
@@ -131,6 +167,7 @@ static void json_services(struct json *j, const struct snapshot *m, u32 most)
 		json_ks(j, "addr", text_addr(addr, v->key.addr));
 		json_kn(j, "port", v->key.port);
 		json_service_counts(j, v);
+		json_times(j, snapshot_timed(m, &v->key));
 		json_end_obj(j);
 	}
 	json_end_arr(j);
@@ -181,7 +218,7 @@ void render_stats_json(struct json *j, const struct snapshot *m, u32 services)
 	json_guard(j, m);
 	json_counts(j, "ignored", reason_name, m->count.ignored, SW_OK + 1, SW_REASON_COUNT);
 	json_tables(j, m);
-	json_kn(j, "events_lost", 0); /* nobody is sent any yet */
+	json_kn(j, "events_lost", m->events_lost);
 	json_counts(j, "events", event_name, m->count.event, 0, SW_EVENT_COUNT);
 	json_key(j, "services_other");
 	json_obj(j);

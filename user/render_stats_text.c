@@ -8,6 +8,7 @@
 static const char *const kind_name[SW_KIND_COUNT] = {SW_KINDS(NAME_)};
 static const char *const reason_name[SW_REASON_COUNT] = {SW_REASONS(NAME_)};
 static const char *const event_name[SW_EVENT_COUNT] = {SW_EVENTS(NAME_)};
+static const char *const cookie_name[SW_COOKIE_COUNT] = {SW_COOKIES(NAME_)};
 
 struct page {
 	FILE *out;
@@ -148,12 +149,14 @@ static void text_list(const struct page *p, const char *title, const char *const
 
 static void text_lists(const struct page *p)
 {
+	static const char *const lost[] = {"events_lost"};
 	const u64 *event = p->m->count.event;
 	u64 events = (1ULL << SW_EVENT_COUNT) - 1, reasons = (1ULL << SW_REASON_COUNT) - 1;
 
 	text_list(p, "closed by", event_name, event, CLOSES);
 	text_list(p, "also seen", event_name, event, events & ~(CLOSES | TABLE | BOOKED));
 	text_list(p, "entries", event_name, event, TABLE);
+	text_list(p, "traces", lost, &p->m->events_lost, 1);
 	text_list(p, "not judged", reason_name, p->m->count.ignored, reasons & ~(1ULL << SW_OK));
 }
 
@@ -214,6 +217,19 @@ static u64 syn_before(const struct page *p, const struct sw_service_key *key)
 	return was ? was->count.syn : 0;
 }
 
+/* 99 of 100 SYNs were answered, and answers acknowledged, within this. */
+static void text_p99(const struct page *p, const struct snapshot_service *v)
+{
+	const struct sw_timed *t = v->key.port ? snapshot_timed(p->m, &v->key) : NULL;
+
+	for (int i = 0; i < 2; i++) {
+		u64 ns = t ? snapshot_quantile(i ? &t->synack_ack : &t->syn_synack, 990) : 0;
+		char text[TEXT_SIZE];
+
+		fprintf(p->out, CELL, !ns ? "-" : ns == ~0ULL ? "> 68s" : text_duration(text, ns));
+	}
+}
+
 static void text_service(const struct page *p, const struct snapshot_service *v, u64 was, const char *name)
 {
 	fprintf(p->out, "  %-*s", p->label - 2, name);
@@ -221,12 +237,13 @@ static void text_service(const struct page *p, const struct snapshot_service *v,
 	cell(p, v->count.completed);
 	cell(p, v->half_open);
 	cell(p, v->count.refused);
+	text_p99(p, v);
 	fputc('\n', p->out);
 }
 
 static void text_services(struct page p, u32 most)
 {
-	static const char *const column[] = {"SYN", "completed", "half-open", "refused"};
+	static const char *const column[] = {"SYN", "completed", "half-open", "refused", "SYN-ACK p99", "ACK p99"};
 	struct snapshot_service rest = snapshot_rest(p.m, most);
 	u32 n = p.m->services < most ? p.m->services : most;
 	char name[TEXT_SIZE];
@@ -245,6 +262,31 @@ static void text_services(struct page p, u32 most)
 	}
 	if (rest.count.syn || rest.count.completed || rest.half_open || rest.count.refused)
 		text_service(&p, &rest, p.before ? snapshot_rest(p.before, most).count.syn : 0, "(others)");
+}
+
+/* Only where there is a guard, or was one. */
+static void text_guard(const struct page *p)
+{
+	static const char *const column[] = {"SYNs"};
+	const struct sw_stats *n = &p->m->count, *was = p->before ? &p->before->count : n;
+	char title[TEXT_SIZE], name[2 * TEXT_SIZE];
+	u64 judged = 0;
+
+	for (u32 i = 0; i < SW_VERDICT_COUNT; i++)
+		judged += n->verdict[i];
+	if (p->m->guard.mode == SW_GUARD_OFF && !judged)
+		return;
+	snprintf(title, sizeof(title), "guard: %s", guard_mode_name[p->m->guard.mode]);
+	heading(p, title, column, 1, 1);
+	for (u32 i = 0; i < SW_VERDICT_COUNT; i++) {
+		if (!n->verdict[i])
+			continue;
+		snprintf(name, sizeof(name), "%s, %s", verdict_word[i].verdict, verdict_word[i].reason);
+		fprintf(p->out, "  %-24s", name);
+		counter(p, n->verdict[i], was->verdict[i]);
+		fputc('\n', p->out);
+	}
+	text_list(p, "cookies", cookie_name, n->cookie, (1ULL << SW_COOKIE_COUNT) - 1);
 }
 
 static void text_tables(const struct page *p)
@@ -280,5 +322,6 @@ void render_stats_text(FILE *out, const struct snapshot *m, const struct snapsho
 	text_segments(&p);
 	text_latency(&p);
 	text_services(p, services);
+	text_guard(&p);
 	text_tables(&p);
 }

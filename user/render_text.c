@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio_ext.h>
+#include <string.h>
+#include <time.h>
 
 char *text_addr(char buf[TEXT_SIZE], const u32 addr[4])
 {
@@ -50,8 +52,18 @@ char *text_duration(char buf[TEXT_SIZE], u64 ns)
 		snprintf(buf, TEXT_SIZE, "%llum%02llus", s / 60, s % 60);
 	else if (s < 86400)
 		snprintf(buf, TEXT_SIZE, "%lluh%02llum", s / 3600, s / 60 % 60);
-	else
+	else if (s < 1000 * 86400)
 		snprintf(buf, TEXT_SIZE, "%llud%02lluh", s / 86400, s / 3600 % 24);
+	else
+		snprintf(buf, TEXT_SIZE, "%llud", s / 86400);
+	return buf;
+}
+
+char *text_delta(char buf[TEXT_SIZE], u64 ns)
+{
+	char took[TEXT_SIZE];
+
+	snprintf(buf, TEXT_SIZE, "+%.20s", text_duration(took, ns));
 	return buf;
 }
 
@@ -66,6 +78,46 @@ char *text_count(char buf[TEXT_SIZE], u64 n)
 		buf[to++] = digits[i];
 	}
 	buf[to] = 0;
+	return buf;
+}
+
+char *text_clock(char buf[TEXT_SIZE], u64 ns, bool date)
+{
+	time_t s = ns / SW_NS_PER_S;
+	struct tm tm;
+	size_t len;
+
+	localtime_r(&s, &tm);
+	len = strftime(buf, TEXT_SIZE, date ? "%Y-%m-%d %H:%M:%S" : "%H:%M:%S", &tm);
+	snprintf(buf + len, TEXT_SIZE - len, ".%06llu", ns % SW_NS_PER_S / 1000);
+	return buf;
+}
+
+/* In the order in which people say them: SYN+ACK, FIN+ACK. */
+char *text_flags(char buf[TEXT_SIZE], u8 flags)
+{
+	static const u8 order[] = {1, 0, 2, 3, 5, 6, 7, 4};
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(order); i++)
+		if (flags >> order[i] & 1)
+			len += snprintf(buf + len, TEXT_SIZE - len, "%s%s", len ? "+" : "", tcp_flag_name[order[i]]);
+	return len ? buf : strcpy(buf, "none");
+}
+
+char *text_options(char *buf, size_t size, const struct record_end *e)
+{
+	size_t len = 0;
+
+	buf[0] = 0;
+	if (e->has_mss)
+		len += snprintf(buf + len, size - len, "mss %u", e->mss);
+	if (e->has_wscale)
+		len += snprintf(buf + len, size - len, "%swscale %u", len ? ", " : "", e->wscale);
+	if (e->sack)
+		len += snprintf(buf + len, size - len, "%sSACK", len ? ", " : "");
+	if (e->timestamps)
+		snprintf(buf + len, size - len, "%stimestamps", len ? ", " : "");
 	return buf;
 }
 

@@ -73,13 +73,82 @@ void snapshot_sort_keys(struct snapshot *m)
 	qsort(m->service, m->services, sizeof(*m->service), by_key);
 }
 
+static struct snapshot_service *find_service(const struct snapshot *m, const u32 addr[4], u16 port)
+{
+	struct snapshot_service want = {.key.port = port};
+
+	memcpy(want.key.addr, addr, sizeof(want.key.addr));
+	return bsearch(&want, m->service, m->services, sizeof(want), by_key);
+}
+
+static void add_acts(struct snapshot *m, const struct sw_acts *acts)
+{
+	for (u32 i = 0; i < SW_ACT_SETS * SW_ACT_WAYS; i++) {
+		const struct sw_act_entry *e = &acts->entry[i / SW_ACT_WAYS][i % SW_ACT_WAYS];
+		struct snapshot_service *v = e->port ? find_service(m, e->addr, e->port) : NULL;
+
+		for (u32 act = 0; act < SW_ACT_COUNT; act++)
+			(v ? v->act : m->act_other)[act] += e->act[act];
+	}
+}
+
+static int take_acts(struct snapshot *m, struct store *s)
+{
+	struct sw_acts *all;
+	int cpus = store_acts(s, &all);
+
+	for (int cpu = 0; cpu < cpus; cpu++)
+		add_acts(m, &all[cpu]);
+	free(all);
+	return cpus < 0 ? cpus : 0;
+}
+
+const struct sw_timed *snapshot_timed(const struct snapshot *m, const struct sw_service_key *key)
+{
+	for (u32 i = 0; i < m->timeds; i++)
+		if (m->timed[i].port == key->port && !memcmp(m->timed[i].addr, key->addr, sizeof(key->addr)))
+			return &m->timed[i];
+	return NULL;
+}
+
+static void add_hist(struct sw_hist *to, const struct sw_hist *from)
+{
+	to->sum_ns += from->sum_ns;
+	for (u32 i = 0; i < SW_HIST_BUCKETS; i++) {
+		to->bucket[i] += from->bucket[i];
+		to->count += from->bucket[i];
+	}
+}
+
+/* One a service, where the CPUs had one each. */
+static int take_timed(struct snapshot *m, struct store *s)
+{
+	int n = store_timed(s, &m->timed);
+
+	for (int i = 0; i < n; i++) {
+		struct sw_timed one = m->timed[i], *to;
+		struct sw_service_key key = {.port = one.port};
+
+		if (!one.port)
+			continue;
+		memcpy(key.addr, one.addr, sizeof(key.addr));
+		to = (struct sw_timed *)snapshot_timed(m, &key);
+		if (!to) {
+			to = &m->timed[m->timeds++];
+			*to = (struct sw_timed){.port = one.port};
+			memcpy(to->addr, one.addr, sizeof(to->addr));
+		}
+		add_hist(&to->syn_synack, &one.syn_synack);
+		add_hist(&to->synack_ack, &one.synack_ack);
+	}
+	return n < 0 ? n : 0;
+}
+
 static void count_half_open(struct snapshot *m, const struct sw_conn *c)
 {
 	u32 side = c->flags & SW_C_CLIENT_HI ? 0 : 1;
-	struct snapshot_service want = {.key.port = c->key.port[side]}, *found;
+	struct snapshot_service *found = find_service(m, c->key.addr[side], c->key.port[side]);
 
-	memcpy(want.key.addr, c->key.addr[side], sizeof(want.key.addr));
-	found = bsearch(&want, m->service, m->services, sizeof(want), by_key);
 	if (found)
 		found->half_open++;
 	else
@@ -166,6 +235,8 @@ void snapshot_finish(struct snapshot *m, const struct sw_conf *conf)
 	/* a SYN may be taken off `other` on one CPU before its count on another was read */
 	if ((s64)m->count.other.syn < 0)
 		m->count.other.syn = 0;
+	for (u32 act = 0; act < SW_ACT_COUNT; act++)
+		m->act_other[act] += m->count.other_act[act];
 	finish_hist(&m->count.syn_synack);
 	finish_hist(&m->count.synack_ack);
 	finish_tables(m, conf);
@@ -194,11 +265,18 @@ int snapshot_take(struct snapshot *m, struct store *s)
 		return err;
 	qsort(m->iface, m->ifaces, sizeof(*m->iface), by_iface);
 	snapshot_sort_keys(m);
+	err = take_acts(m, s);
+	if (!err)
+		err = take_timed(m, s);
+	if (err)
+		return err;
 	m->now_ns = store_now();
 	m->at_ns = m->now_ns + s->epoch_ns;
 	err = store_walk(s, snapshot_add_set, m);
 	if (!err)
 		err = store_stats(s, &m->count);
+	if (!err)
+		err = store_readers(s, &m->events_lost, &m->traces);
 	if (!err)
 		snapshot_finish(m, &s->info.conf);
 	return err;
@@ -208,6 +286,9 @@ void snapshot_free(struct snapshot *m)
 {
 	free(m->service);
 	free(m->iface);
+	free(m->timed);
+	m->timed = NULL;
+	m->timeds = 0;
 	m->service = NULL;
 	m->iface = NULL;
 	m->services = m->ifaces = 0;
@@ -216,6 +297,8 @@ void snapshot_free(struct snapshot *m)
 struct snapshot_service snapshot_rest(const struct snapshot *m, u32 from)
 {
 	struct snapshot_service rest = {.count = m->count.other, .half_open = m->half_open_other};
+
+	memcpy(rest.act, m->act_other, sizeof(rest.act));
 
 	for (u32 i = from; i < m->services; i++) {
 		const struct snapshot_service *v = &m->service[i];
@@ -226,7 +309,7 @@ struct snapshot_service snapshot_rest(const struct snapshot *m, u32 from)
 		rest.count.refused += v->count.refused;
 		rest.half_open += v->half_open;
 		for (u32 act = 0; act < SW_ACT_COUNT; act++)
-			rest.count.guard[act] += v->count.guard[act];
+			rest.act[act] += v->act[act];
 	}
 	return rest;
 }

@@ -18,6 +18,7 @@ struct snapshot_service {
 	struct sw_service_key key;
 	struct sw_service count;
 	u64 half_open;
+	u64 act[SW_ACT_COUNT]; /* the guard's */
 };
 
 struct snapshot_iface {
@@ -36,11 +37,17 @@ struct snapshot {
 
 	u64 state[ROLE_COUNT][SW_STATE_COUNT]; /* endpoints of living entries */
 	u64 half_open, time_wait, time_wait_local;
+	u64 events_lost; /* that readers of `trace` did not get */
+	u32 traces; /* of them that listen now */
 	struct snapshot_table table[TABLE_COUNT];
 
 	struct snapshot_service *service; /* busiest first */
 	u32 services;
+	u64 act_other[SW_ACT_COUNT];
 	u64 half_open_other; /* of servers without a place of their own */
+
+	struct sw_timed *timed; /* latencies by service, added up, in no order */
+	u32 timeds;
 
 	struct snapshot_iface *iface;
 	u32 ifaces;
@@ -57,6 +64,9 @@ const char *hook_name(u32 hook); /* enum sw_hook, as read from the map */
 /* 0 or -errno with s->why. To be freed in either case. */
 int snapshot_take(struct snapshot *m, struct store *s);
 void snapshot_free(struct snapshot *m);
+
+/* The latencies of a service; NULL: it found no place for them. */
+const struct sw_timed *snapshot_timed(const struct snapshot *m, const struct sw_service_key *key);
 
 /* The services from `from` on, and those that never had a place, as one. */
 struct snapshot_service snapshot_rest(const struct snapshot *m, u32 from);

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,11 +38,20 @@ u64 store_now(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-static u64 store_epoch(void)
+/* The tightest of some readings: this process may be interrupted between two of them. */
+u64 store_epoch(void)
 {
-	u64 before = store_now(), real = clock_ns(CLOCK_REALTIME), after = store_now();
+	u64 best = ~0ULL, epoch = 0;
 
-	return real - (before + (after - before) / 2);
+	for (int i = 0; i < 5; i++) {
+		u64 before = store_now(), real = clock_ns(CLOCK_REALTIME), took = store_now() - before;
+
+		if (took < best) {
+			best = took;
+			epoch = real - (before + took / 2);
+		}
+	}
+	return epoch;
 }
 
 /* How a map of the instance must look; entries 0: not judged. */
@@ -58,9 +68,10 @@ static char *pin_path(char path[PATH_MAX], const struct store *s, const char *na
 
 static int open_pin(struct store *s, const char *name)
 {
+	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = s->change ? 0 : BPF_F_RDONLY);
 	char path[PATH_MAX];
 
-	return bpf_obj_get(pin_path(path, s, name));
+	return bpf_obj_get_opts(pin_path(path, s, name), &opts);
 }
 
 static int open_failed(struct store *s, const char *name, int err)
@@ -70,11 +81,16 @@ static int open_failed(struct store *s, const char *name, int err)
 	if (err == -ENOENT) /* not for the caller to take for "nothing there" */
 		return store_fail(s, -ESTALE, "%s/%s is missing: run `synwave attach` again, or `synwave detach --all`",
 				  s->dir, name);
-	if (err == -EACCES && !access(pin_path(path, s, name), R_OK | W_OK))
+	if (err == -EACCES && !access(pin_path(path, s, name), s->change ? R_OK | W_OK : R_OK))
 		return store_fail(s, err, "%s is no BPF map: --pin takes a directory of a BPF file system", path);
-	if (err == -EPERM || err == -EACCES)
-		return store_fail(s, err, "may not open %s/%s: %s; run as root, or with CAP_BPF and access to it",
+	if (err == -EPERM || err == -ENOSYS)
+		return store_fail(s, err,
+				  "may not open %s/%s: %s; run as root, or with CAP_BPF; in a container, its "
+				  "seccomp profile must allow bpf(2)",
 				  s->dir, name, strerror(-err));
+	if (err == -EACCES)
+		return store_fail(s, err, "may not open %s/%s: %s; run as root%s", s->dir, name, strerror(-err),
+				  s->change ? "" : ", or as a member of the group that `synwave attach --group` named");
 	return store_fail(s, err, "cannot open %s/%s: %s", s->dir, name, strerror(-err));
 }
 
@@ -142,6 +158,7 @@ static int check_shapes(struct store *s)
 		{"sets", FD_(sets), sizeof(struct sw_set), s->info.conf.sets},
 		{"stats", FD_(stats), sizeof(struct sw_stats), 1},
 		{"services", FD_(services), sizeof(struct sw_service), 0},
+		{"timed", FD_(timed), sizeof(struct sw_timed), SW_TIMED_SETS * SW_TIMED_WAYS},
 		{"ifaces", FD_(ifaces), sizeof(struct sw_iface), 0},
 		{"guard", FD_(guard), sizeof(struct sw_guard), 1},
 		{"guard_rules", FD_(guard_rules), sizeof(struct sw_guard_rules), 2},
@@ -150,6 +167,10 @@ static int check_shapes(struct store *s)
 		{"guard_cells", FD_(guard_cells), sizeof(u64), SW_GUARD_ALL_CELLS},
 		{"guard_verified", FD_(guard_verified), sizeof(struct sw_verified), SW_VERIFIED_SETS},
 		{"guard_top", FD_(guard_top), sizeof(struct sw_top), 1},
+		{"guard_acts", FD_(guard_acts), sizeof(struct sw_acts), 1},
+		{"ladders", FD_(ladders), sizeof(struct sw_ladders), s->info.conf.ladder ? s->info.conf.sets : 1},
+		{"readers", FD_(readers), sizeof(struct sw_readers), 1},
+		{"rings", FD_(rings), sizeof(u32), SW_READERS},
 	};
 	int err = 0;
 
@@ -182,11 +203,25 @@ static int open_others(struct store *s)
 	return 0;
 }
 
-int store_open(struct store *s, const char *dir)
+static u64 pin_inode(const struct store *s)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return stat(pin_path(path, s, "meta"), &st) ? 0 : st.st_ino;
+}
+
+bool store_is_there(const struct store *s)
+{
+	return pin_inode(s) == s->pin;
+}
+
+static int open_all(struct store *s, const char *dir, bool change)
 {
 	int err;
 
 	memset(s, 0, sizeof(*s));
+	s->change = change;
 #define CLOSED_(field, name) s->fd.field = -1;
 	STORE_MAPS(CLOSED_)
 #undef CLOSED_
@@ -194,6 +229,7 @@ int store_open(struct store *s, const char *dir)
 		return store_fail(s, -ENAMETOOLONG, "pin directory %.40s...: name too long", dir);
 	s->epoch_ns = store_epoch();
 	err = open_meta(s);
+	s->pin = pin_inode(s);
 	if (!err)
 		err = open_others(s);
 	if (!err)
@@ -201,6 +237,16 @@ int store_open(struct store *s, const char *dir)
 	if (err)
 		store_close(s);
 	return err;
+}
+
+int store_open(struct store *s, const char *dir)
+{
+	return open_all(s, dir, false);
+}
+
+int store_open_to_change(struct store *s, const char *dir)
+{
+	return open_all(s, dir, true);
 }
 
 void store_close(struct store *s)
@@ -291,6 +337,38 @@ int store_stats(struct store *s, struct sw_stats *sum)
 	int err = percpu_read(s->fd.stats, &zero, sum, sizeof(*sum));
 
 	return err ? store_fail(s, err, "cannot read %s/stats: %s", s->dir, strerror(-err)) : 0;
+}
+
+int store_timed(struct store *s, struct sw_timed **all)
+{
+	u32 places = SW_TIMED_SETS * SW_TIMED_WAYS, n = 0;
+	int cpus = libbpf_num_possible_cpus(), err = 0;
+
+	*all = cpus < 0 ? NULL : calloc(cpus * places, sizeof(**all));
+	if (!*all)
+		return store_fail(s, -ENOMEM, "out of memory");
+	for (u32 at = 0; at < places && !err; at++) {
+		u32 used = 0;
+
+		err = bpf_map_lookup_elem(s->fd.timed, &at, *all + n);
+		for (int cpu = 0; cpu < cpus; cpu++)
+			used |= (*all)[n + cpu].port;
+		if (used) /* else its room is taken by the next */
+			n += cpus;
+	}
+	return err ? store_fail(s, err, "cannot read %s/timed: %s", s->dir, strerror(-err)) : (int)n;
+}
+
+int store_acts(struct store *s, struct sw_acts **all)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+	u32 zero = 0;
+
+	*all = cpus < 0 ? NULL : calloc(cpus, sizeof(**all));
+	if (!*all)
+		return store_fail(s, -ENOMEM, "out of memory");
+	err = bpf_map_lookup_elem(s->fd.guard_acts, &zero, *all);
+	return err ? store_fail(s, err, "cannot read %s/guard_acts: %s", s->dir, strerror(-err)) : cpus;
 }
 
 /* A whole small hash map in one call: a walk by next_key would begin again when somebody deletes under it. */

@@ -2,7 +2,6 @@
 /* The screen: who and when, numbers with their past, latencies, how full the tables are; the lists are top_pane.c's. */
 #include <curses.h>
 #include <math.h>
-#include <time.h>
 
 #include "top_paint.h"
 #include "top_pane.h"
@@ -13,11 +12,7 @@
 
 static void clock_text(char text[TEXT_SIZE], u64 ns)
 {
-	time_t t = ns / SW_NS_PER_S;
-	struct tm tm;
-
-	if (!localtime_r(&t, &tm) || !strftime(text, TEXT_SIZE, "%H:%M:%S", &tm))
-		*text = 0;
+	text_clock(text, ns, false)[strlen("12:34:56")] = 0;
 }
 
 #define IFACES_MAX 256

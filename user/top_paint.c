@@ -2,8 +2,9 @@
 #include "top_paint.h"
 
 #include <curses.h>
-#include <langinfo.h>
 #include <stdlib.h>
+
+#include "term.h"
 
 struct glyphs {
 	const char *spark[TOP_LEVELS], *bar[9], *cut, *up, *down;
@@ -32,8 +33,9 @@ void paint_begin(void)
 		[LOOK_WARN] = {A_BOLD, COLOR_YELLOW},
 		[LOOK_BAD] = {A_BOLD, COLOR_RED},
 	};
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-	bool color = !(no_color && *no_color) && has_colors() && start_color() == OK && use_default_colors() == OK;
+	const char *kind = getenv("TERM");
+	struct term term = term_of(stdout);
+	bool color = term.colour && has_colors() && start_color() == OK && use_default_colors() == OK;
 
 	for (short i = 0; i < (short)LOOKS; i++) {
 		look_attr[i] = looks[i].attr;
@@ -41,7 +43,7 @@ void paint_begin(void)
 			look_attr[i] |= COLOR_PAIR(i);
 	}
 	/* the console's fonts have no eighths */
-	if (!strcmp(nl_langinfo(CODESET), "UTF-8") && !(term && !strncmp(term, "linux", 5)))
+	if (term.utf8 && !(kind && !strncmp(kind, "linux", 5)))
 		glyph = &blocks;
 }
 

@@ -89,12 +89,12 @@ static void take(struct top_rows *r, const struct top_view *v)
 		r->hidden++;
 }
 
-static u64 limited(const struct sw_service *c)
+static u64 limited(const struct snapshot_service *s)
 {
 	u64 n = 0;
 
 	for (u32 act = SW_ACT_DROP; act < SW_ACT_COUNT; act++)
-		n += c->guard[act];
+		n += s->act[act];
 	return n;
 }
 
@@ -111,7 +111,8 @@ static void service_values(struct top_row *row, const struct snapshot_service *s
 	row->value[SERVICE_COMPLETED] = n->completed;
 	row->value[SERVICE_REFUSED] = n->refused;
 	row->value[SERVICE_COMPLETED_RATE] = seconds ? since_count(n->completed, w->completed) / seconds : NAN;
-	row->value[SERVICE_LIMITED_RATE] = seconds ? since_count(limited(n), limited(w)) / seconds : NAN;
+	row->value[SERVICE_LIMITED_RATE] =
+		seconds ? since_count(limited(s), limited(was ? was : &none)) / seconds : NAN;
 }
 
 static void services(struct top_rows *r, const struct top_model *t, const struct top_view *v)

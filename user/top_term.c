@@ -7,8 +7,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <term.h>
 #include <unistd.h>
+
+/* of ncurses' <term.h>, which has a struct term that is not ours */
+extern int setupterm(const char *term, int fd, int *found);
 
 #define INSTEAD "use `synwave stats --watch`"
 
@@ -45,6 +47,14 @@ static void catch_signals(void)
 	sigprocmask(SIG_BLOCK, &all, &awake);
 }
 
+/* A string of the terminal's description; ncurses has two ways to say that there is none. */
+static bool has(const char *name)
+{
+	const char *string = tigetstr(name);
+
+	return string && string != (char *)-1;
+}
+
 int top_term_check(char *why, size_t size)
 {
 	const char *term = getenv("TERM");
@@ -65,7 +75,7 @@ int top_term_check(char *why, size_t size)
 	else if (err != OK && !found)
 		snprintf(why, size, "TERM=%s: no such terminal in the terminfo database (try TERM=xterm), or " INSTEAD,
 			 term);
-	else if (err != OK || !cursor_address || !clear_screen)
+	else if (err != OK || !has("cup") || !has("clear"))
 		snprintf(why, size, "TERM=%s: this terminal cannot move its cursor; " INSTEAD, term);
 	else
 		return 0;

@@ -10,6 +10,47 @@
 
 #define MS 1000000ULL
 
+#define NAME_(symbol, name, help) [SW_##symbol] = name,
+const char *const sw_event_name[SW_EVENT_COUNT] = {SW_EVENTS(NAME_)};
+const char *const sw_kind_name[SW_KIND_COUNT] = {SW_KINDS(NAME_)};
+
+/* Words that differ by more than case and strokes from RFC 9293's and node_exporter's. */
+static const struct {
+	const char *word;
+	enum sw_state state;
+} alias[] = {
+	{"estab", SW_ESTABLISHED},
+	{"listening", SW_LISTEN},
+	{"synreceived", SW_SYN_RCVD},
+};
+
+static bool same_word(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		while (*a == '-' || *a == '_')
+			a++;
+		while (*b == '-' || *b == '_')
+			b++;
+		if ((*a | 0x20) != (*b | 0x20))
+			return false;
+		if (!*a || !*b)
+			return *a == *b;
+	}
+}
+
+int words_state(const char *word)
+{
+#define WORDS_(symbol, name, node) \
+	if (same_word(word, name) || same_word(word, node)) \
+		return SW_##symbol;
+	SW_STATES(WORDS_)
+#undef WORDS_
+	for (size_t i = 0; i < SW_ARRAY_SIZE(alias); i++)
+		if (same_word(word, alias[i].word))
+			return alias[i].state;
+	return -1;
+}
+
 bool words_number(const char *text, unsigned long long min, unsigned long long max, unsigned long long *value)
 {
 	unsigned long long n;
@@ -143,6 +184,20 @@ bool words_endpoint(const char *text, u32 addr[4], u16 *port)
 	return true;
 }
 
+bool words_service(const char *text, u32 addr[4], u16 *port, bool *any_addr)
+{
+	const char *rest = *text == ':' ? text + 1 : !strncmp(text, "*:", 2) ? text + 2 : NULL;
+	unsigned long long n;
+
+	*any_addr = rest;
+	if (!rest)
+		return words_endpoint(text, addr, port);
+	if (!words_number(rest, 1, 65535, &n))
+		return false;
+	*port = n;
+	return true;
+}
+
 void words_mask(u32 mask[4], bool v6, u32 bits)
 {
 	bits += v6 ? 0 : 96;
@@ -152,27 +207,47 @@ void words_mask(u32 mask[4], bool v6, u32 bits)
 	}
 }
 
-bool words_prefix(const char *text, u32 addr[4], bool *v6, u32 *bits)
+/* ADDR or ADDR/BITS: the address as it stands, its family and length. */
+static bool network(const char *text, u32 addr[4], bool *v6, u32 *bits)
 {
 	const char *slash = strchr(text, '/');
 	size_t len = slash ? (size_t)(slash - text) : strlen(text);
 	unsigned long long n;
 	char bare[64];
-	u32 to[4], mask[4], beyond = 0;
 
-	*bits = 0;
 	if (len >= sizeof(bare))
 		return false;
 	snprintf(bare, sizeof(bare), "%.*s", (int)len, text);
-	if (!words_addr(bare, to, v6))
+	if (!words_addr(bare, addr, v6))
 		return false;
 	n = *v6 ? 128 : 32;
 	if (slash && !words_number(slash + 1, 0, n, &n))
 		return false;
-	words_mask(mask, *v6, n);
+	*bits = n;
+	return true;
+}
+
+bool words_network(const char *text, u32 addr[4], u32 mask[4])
+{
+	u32 bits;
+	bool v6;
+
+	if (!network(text, addr, &v6, &bits))
+		return false;
+	words_mask(mask, v6, bits);
+	return true;
+}
+
+bool words_prefix(const char *text, u32 addr[4], bool *v6, u32 *bits)
+{
+	u32 to[4], mask[4], beyond = 0;
+
+	*bits = 0;
+	if (!network(text, to, v6, bits))
+		return false;
+	words_mask(mask, *v6, *bits);
 	for (int i = 0; i < 4; i++)
 		beyond |= to[i] & ~mask[i];
-	*bits = n;
 	if (beyond)
 		return false;
 	memcpy(addr, to, sizeof(to));

@@ -20,11 +20,14 @@ _synwave_command() { # the command on the line so far, if any
 }
 
 _synwave() {
-	local commands='attach detach status stats top flows replay export'
+	local commands='attach detach status stats top flows show trace replay guard export'
 	local options='--pin --json --quiet --verbose --help --version'
 	local states='LISTEN SYN_SENT SYN_RCVD ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING LAST_ACK TIME_WAIT CLOSED
 		listen syn-sent syn-recv established fin-wait-1 fin-wait-2 close-wait closing last-ack time-wait closed'
 	local timeouts='established= syn_sent= syn_recv= closed= fin_wait= close_wait= last_ack= time_wait= one_sided= infer='
+	local events='syn_retransmits synack_retransmits syn_new syn_rival synack_new synack_invalid ack_invalid completed refused cookie
+		inferred midstream rst_counted rst_ignored rst_unknown rst_contradicted fin_contradicted four_way three_way
+		simultaneous reset unprotected'
 	local word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]} command words='' file
 	command=$(_synwave_command)
 
@@ -42,28 +45,45 @@ _synwave() {
 		return
 		;;
 	--mode) words='auto native generic tc' ;;
-	--textfile)
+	--textfile | --config | --guard | --svg | apply)
 		while IFS= read -r file; do COMPREPLY+=("$file"); done < <(compgen -f -- "$word")
 		compopt -o filenames 2>/dev/null
 		return
 		;;
 	--listen) words='127.0.0.1:9465' ;;
 	--engine) words='native kernel' ;;
-	--state) words=$states ;;
+	--group) words=$(compgen -g) ;;
+	--state | state) words=$states ;;
+	event) words=$events ;;
+	kind) words='syn syn_ack ack data fin rst' ;;
+	iface) words=$(ls /sys/class/net 2>/dev/null) ;;
 	--timeout)
 		words=$timeouts
 		compopt -o nospace 2>/dev/null
 		;;
-	--flows | --half-open | --service | --services | --limit | --watch | --interval) return ;;
+	--flows | --half-open | --service | --services | --limit | --watch | --interval | --count | addr | port) return ;;
 	*)
 		case $command in
 		'') words="$commands $options" ;;
-		attach) words="$options --mode --ingress-only --flows --half-open --timeout $(ls /sys/class/net 2>/dev/null)" ;;
+		attach) words="$options --mode --ingress-only --flows --half-open --no-ladder --timeout --group --config $(ls /sys/class/net 2>/dev/null)" ;;
 		detach) words="$options --all $(ls /sys/class/net 2>/dev/null)" ;;
 		status) words=$options ;;
 		stats) words="$options --watch --services" ;;
 		top) words="$options --interval" ;;
 		flows) words="$options --state --service --limit" ;;
+		guard)
+			words="$options show --yaml set allow deny remove apply"
+			if [ "$option" = set ]; then
+				words='mode=off mode=dry-run mode=enforce source.ipv4/ source.ipv6/ service.default= service.
+					cookie_fallback= bogus_acks= verified='
+				compopt -o nospace 2>/dev/null
+			fi
+			;;
+		show) words="$options --svg" ;;
+		trace)
+			words="$options --count addr= port= state= event= kind= iface="
+			[[ $word == -* ]] || compopt -o nospace 2>/dev/null
+			;;
 		export) words="$options --textfile --listen --openmetrics" ;;
 		replay)
 			if [[ $word != -* ]]; then
@@ -71,7 +91,7 @@ _synwave() {
 				compopt -o filenames 2>/dev/null
 				return
 			fi
-			words="$options --engine"
+			words="$options --engine --guard --show --svg"
 			;;
 		esac
 		# interfaces and commands first; options when a - is typed

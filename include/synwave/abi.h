@@ -8,7 +8,7 @@
 #include "types.h"
 
 #define SW_MAGIC  0x73796e77617665ULL /* "synwave" */
-#define SW_LAYOUT 2
+#define SW_LAYOUT 3
 
 #define SW_WAYS 30 /* entries a set; 30 tags and one word fill a cache line */
 
@@ -70,6 +70,8 @@ _Static_assert(sizeof(struct sw_end) == 16, "sw_end");
 #define SW_C_SAVED_TD     0x200000 /* before the provisional RST: the teardown was in progress */
 #define SW_C_ALT \
 	0x400000 /* without SW_C_RIVAL: `rival` holds another offer of the server: its first, or after a refusal */
+#define SW_C_SYN_ECE 0x800000 /* flags of the first SYN (RFC 3168) */
+#define SW_C_SYN_CWR 0x1000000
 
 #define SW_ORIGIN_SYN       0
 #define SW_ORIGIN_SYN_ACK   1
@@ -93,9 +95,37 @@ struct sw_conn {
 	u16 rival_place;
 	u8 saved[2]; /* states before the provisional RST */
 	u8 doubts; /* segments of the provisional RST's sender, after it, that may be older than it */
-	u8 pad[3];
+	u8 rungs; /* of its ladder, if ladders are kept: how many are in use ... */
+	u8 left_out; /* ... segments that found none, saturating ... */
+	u8 climbs; /* ... and changes so far: a reader for whom it stood still has read a whole ladder */
 };
 _Static_assert(sizeof(struct sw_conn) == 144, "sw_conn");
+
+/* The segments that made a connection and ended it, behind the lock of its set: as many as sw_conn.rungs says. The first
+ * ones stay; of the others the latest. A SYN alone has no rung yet: sw_conn says all of it, and a flood of them touches
+ * no ladder. */
+#define SW_RUNGS      8
+#define SW_RUNGS_KEPT 4
+struct sw_rung {
+	u32 at; /* sw_span since the connection's first_ns ... */
+	u32 last; /* ... and of its latest repetition */
+	u32 seq; /* host order, as the rest */
+	u32 ack;
+	u16 window; /* unscaled */
+	u16 len; /* payload bytes, saturating */
+	u8 flags; /* SW_TCP_* */
+	u8 from; /* enum sw_role */
+	u8 states; /* after it: the client's, and the server's << 4 */
+	u8 again; /* repetitions, saturating */
+};
+_Static_assert(sizeof(struct sw_rung) == 24, "sw_rung");
+struct sw_ladder {
+	struct sw_rung rung[SW_RUNGS];
+};
+struct sw_ladders { /* of a set */
+	struct sw_ladder way[SW_WAYS];
+};
+_Static_assert(sizeof(struct sw_ladder) == 192, "three cache lines; the first two segments touch one");
 
 /* Deadlines count units of 2^SW_TICK ns (16.8 ms), modulo 2^32. */
 #define SW_TICK     24
@@ -117,7 +147,7 @@ struct sw_set {
 _Static_assert(sizeof(struct sw_set) == 144 + 8 * SW_BOOK_COUNT + SW_WAYS * sizeof(struct sw_conn), "sw_set");
 
 /* What a data segment touches: a cache line a set. tag: 0 = free, else a fingerprint of 14 bits and for whose segments
- * the connection waits. active: ways touched since their deadline was set. */
+ * the connection waits. active: ways touched since their deadline was set, a bit each (SW_SEAT). */
 #define SW_TAG     0x3fff
 #define SW_WAIT_LO 0x4000 /* for those of endpoint 0 of the key ... */
 #define SW_WAIT_HI 0x8000 /* ... of endpoint 1 */
@@ -137,6 +167,8 @@ struct sw_conf {
 	u32 kept_ways; /* entries a set that hold completed connections ... */
 	u32 half_ways; /* ... and that half-open ones may take; they may overlap */
 	u32 one_way; /* only ingress is seen: what the visible half proves is all there is */
+	u32 ladder; /* ladders are kept */
+	u32 pad;
 };
 
 /* The instance: written at attach, checked by every command. */
@@ -183,9 +215,19 @@ struct sw_service {
 	u64 synack;
 	u64 completed;
 	u64 refused;
-	u64 guard[SW_ACT_COUNT]; /* its SYNs, by what the guard did */
 };
 #define SW_SERVICES 1024
+
+/* Latencies of one service; tables of them a CPU, places go to who answers first. */
+#define SW_TIMED_SETS 16
+#define SW_TIMED_WAYS 4
+struct sw_timed {
+	u32 addr[4];
+	u32 port; /* 0: free */
+	u32 pad;
+	struct sw_hist syn_synack;
+	struct sw_hist synack_ack;
+};
 
 struct sw_stats {
 	u64 kind[SW_KIND_COUNT];
@@ -196,8 +238,66 @@ struct sw_stats {
 	struct sw_hist syn_synack;
 	struct sw_hist synack_ack;
 	struct sw_service other; /* services without a place of their own */
+	u64 other_act[SW_ACT_COUNT]; /* of services without a place in sw_acts */
 	u64 services_full;
 };
+
+/* One step of a handshake or teardown, as a reader's ring carries it. Host order but for the key. */
+struct sw_trace {
+	u64 ns; /* clock of the table */
+	u64 changed_ns; /* when the connection's states changed last, before this; 0: this is its first segment */
+	u64 events; /* bits of enum sw_event that tell of this segment */
+	struct sw_key key;
+	u32 isn[2]; /* enum sw_role; known or not: SW_TRACE_ISN */
+	u32 seq;
+	u32 ack;
+	u32 len; /* payload bytes */
+	u32 ifindex; /* where it was seen first ... */
+	u32 netns; /* ... in this network namespace (inode) */
+	u16 window; /* unscaled */
+	u16 mss; /* options of a SYN or SYN-ACK */
+	u8 wscale;
+	u8 options; /* SW_E_MSS | SW_E_SACK | SW_E_TS */
+	u8 flags; /* SW_TCP_* */
+	u8 kind; /* enum sw_kind */
+	u8 from; /* enum sw_role */
+	u8 state[2]; /* enum sw_state after it, by role; SW_STATE_COUNT: of no known connection */
+	u8 about; /* SW_TRACE_* */
+	u32 pad;
+};
+_Static_assert(sizeof(struct sw_trace) == 104, "sw_trace");
+#define SW_TRACE_ISN       0x03 /* the client's, the server's ISN is known */
+#define SW_TRACE_CLIENT_HI 0x04 /* the client is endpoint 1 of the key */
+#define SW_TRACE_EGRESS    0x08
+
+/* What a reader wants; the fields must all fit. */
+struct sw_filter {
+	u32 addr[4], mask[4]; /* either end's address, as in sw_key; mask 0: any */
+	u64 events; /* one of these bits; 0: any, as below */
+	u32 states; /* either end is in one of these, after the segment */
+	u32 kinds;
+	u32 ifindex;
+	u32 netns;
+	u16 port; /* either end's */
+	u16 pad[3];
+};
+
+/* Who listens. A reader holds a slot as long as it renews the lease; the program writes to the slot's ring (map
+ * `rings`, same index) only while the lease runs. Mapped by the readers: changed by atomic operations only. */
+#define SW_READERS     8
+#define SW_READER_LIVE 1ULL /* a bit of until_ns */
+struct sw_reader {
+	u64 until_ns; /* with SW_READER_LIVE: filter and ring are in place */
+	u64 lost; /* events that found the ring full: never goes back, whoever holds the slot */
+	struct sw_filter filter;
+	u64 pad[6]; /* the lines of another reader are not touched */
+};
+struct sw_readers {
+	u64 until_ns; /* the end of the latest lease: after it nobody listens */
+	u64 pad[7];
+	struct sw_reader slot[SW_READERS];
+};
+_Static_assert(sizeof(struct sw_reader) == 128 && sizeof(struct sw_readers) == 64 + SW_READERS * 128, "sw_readers");
 
 /* An interface of the instance: network namespace and index are the key, the rest is for people and for detach. */
 struct sw_iface_key {
@@ -298,12 +398,14 @@ struct sw_limit_value {
  * clock) until which a source has used up its rate; 0: never seen. */
 #define SW_GUARD_CELLS         65536
 #define SW_GUARD_SERVICE_CELLS 8192
-#define SW_GUARD_ALL_CELLS     (2 * (SW_GUARD_ROWS * SW_GUARD_CELLS + SW_GUARD_SERVICE_CELLS))
+#define SW_GUARD_SIEVE         (2 * (SW_GUARD_ROWS * SW_GUARD_CELLS + SW_GUARD_SERVICE_CELLS))
+#define SW_GUARD_ALL_CELLS     (SW_GUARD_SIEVE + SW_VERIFIED_SETS / 2)
 
 /* Sources that proved their address: IPv4 by address, IPv6 by /64. A word each: fingerprint << 32 | time of the table's
- * clock in units of 2^SW_VERIFIED_TICK ns. A line is one cache line. */
-#define SW_VERIFIED_WAYS 8
-#define SW_VERIFIED_SETS 8192
+ * clock in units of 2^SW_VERIFIED_TICK ns. Behind the sketches, 32 bits for each line say which fingerprints may be in it:
+ * a flood's sources, who are in none, do not cost a cache miss each. */
+#define SW_VERIFIED_WAYS 4
+#define SW_VERIFIED_SETS 16384
 #define SW_VERIFIED_TICK 30
 struct sw_verified {
 	u64 way[SW_VERIFIED_WAYS];
@@ -324,6 +426,18 @@ struct sw_top {
 	struct sw_top_entry entry[SW_TOP_SETS][SW_TOP_WAYS];
 };
 #define SW_TOP_DENIED 255
+
+/* What the guard did with the SYNs of a service; one table a CPU, places go to who comes first. */
+#define SW_ACT_SETS 64
+#define SW_ACT_WAYS 4
+struct sw_acts {
+	struct sw_act_entry {
+		u32 addr[4];
+		u32 port; /* 0: free */
+		u32 pad;
+		u64 act[SW_ACT_COUNT];
+	} entry[SW_ACT_SETS][SW_ACT_WAYS];
+};
 
 /* Between `replay` and the program, in its .bss; not pinned. */
 struct sw_replay {

@@ -5,7 +5,7 @@
 
 #include "parse.h"
 
-/* What a step did: the caller counts it after the set is unlocked. Zero before the step. */
+/* What a step did: the caller counts it after the set is unlocked. Zero before the step, but for `listen`. */
 struct sw_step {
 	u64 events; /* bit enum sw_event */
 	u64 syn_synack_ns; /* samples for the histograms, 0 = none */
@@ -19,7 +19,10 @@ struct sw_step {
 	u8 from; /* role of its sender */
 	u8 proved; /* the client acknowledged a number that only who got the SYN-ACK knows: no forged source */
 	u8 cookie; /* set by the caller: the ACK carries a valid SYN cookie */
-	u8 pad[1];
+	u8 was[2]; /* states before it */
+	u8 listen; /* somebody wants to be told ... */
+	u8 told; /* ... and the struct sw_trace was filled */
+	u8 pad[5];
 	u8 book[SW_BOOK_COUNT]; /* what to add to the books of the set */
 };
 
@@ -130,6 +133,7 @@ SW_INLINE void sw_begin_syn(struct sw_conn *c, const struct sw_packet *p, u64 no
 	sw_offer(&c->end[SW_CLIENT], p);
 	c->end[SW_CLIENT].state = SW_SYN_SENT;
 	c->end[SW_SERVER].state = SW_LISTEN;
+	c->flags |= (p->flags & SW_TCP_ECE ? SW_C_SYN_ECE : 0) | (p->flags & SW_TCP_CWR ? SW_C_SYN_CWR : 0);
 	sw_handshake_open(c, s);
 	sw_event(s, SW_EV_SYN_NEW);
 }
@@ -150,12 +154,23 @@ SW_INLINE void sw_begin_synack(struct sw_conn *c, const struct sw_packet *p, u64
 	sw_event(s, SW_EV_SYNACK_NEW);
 }
 
-SW_INLINE void sw_begin_midstream(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+SW_INLINE u8 sw_role(const struct sw_conn *c, const struct sw_packet *p)
+{
+	return p->from == !!(c->flags & SW_C_CLIENT_HI) ? SW_CLIENT : SW_SERVER;
+}
+
+/* What the sender of a segment is when its connection's beginning was not seen: the higher port is the client's. */
+SW_INLINE u32 sw_guess_role(const struct sw_packet *p)
 {
 	u16 mine = p->from ? p->key.port[1] : p->key.port[0];
 	u16 theirs = p->from ? p->key.port[0] : p->key.port[1];
 
-	sw_begin(c, p, now, SW_ORIGIN_MIDSTREAM, mine >= theirs ? SW_CLIENT : SW_SERVER);
+	return mine >= theirs ? SW_CLIENT : SW_SERVER;
+}
+
+SW_INLINE void sw_begin_midstream(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+{
+	sw_begin(c, p, now, SW_ORIGIN_MIDSTREAM, sw_guess_role(p));
 	c->end[SW_CLIENT].state = c->end[SW_SERVER].state = SW_ESTABLISHED;
 	c->flags |= SW_C_HS_DONE;
 	sw_event(s, SW_EV_MIDSTREAM);
@@ -189,6 +204,8 @@ SW_INLINE u64 sw_after(u64 now, u64 earlier)
 
 SW_INLINE void sw_seen(struct sw_conn *c, const struct sw_packet *p, u32 from)
 {
+	if (!(c->end[from & 1].flags & SW_E_SEEN))
+		c->place[from & 1] = p->place;
 	c->end[from & 1].flags |= SW_E_SEEN;
 	if (p->local)
 		c->flags |= from == SW_CLIENT ? SW_C_CLIENT_LOCAL : SW_C_SERVER_LOCAL;

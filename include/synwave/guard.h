@@ -25,6 +25,7 @@ static struct sw_verified *sw_guard_verified(void *shell, u32 at);
 struct sw_judgement {
 	u32 verdict; /* enum sw_verdict, as if enforced */
 	u32 row; /* of the source limit that was over */
+	u64 service_hash; /* of the address and port that the SYN is for */
 	u32 addr[4]; /* of the source, masked by that row */
 };
 
@@ -169,14 +170,23 @@ SW_INLINE u64 sw_verified_hash(const volatile struct sw_conf *conf, const u32 ad
 	return sw_guard_hash(conf, masked, 256 + v6);
 }
 
+/* In the sieve: the bit of a source's hash, or of its word in a line, in that line's half of a word. */
+SW_INLINE u64 sw_sieve_bit(u64 word, u32 set)
+{
+	return 1ULL << (word >> 59 | (set & 1) << 5);
+}
+
 SW_INLINE bool sw_is_verified(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r,
 			      const u32 addr[4], u32 v6, u64 now)
 {
 	u64 hash = sw_verified_hash(conf, addr, v6), known = 0;
 	u64 age = (u64)r->verified_s * SW_NS_PER_S >> SW_VERIFIED_TICK;
-	struct sw_verified *line = sw_guard_verified(shell, hash & (SW_VERIFIED_SETS - 1));
-	u32 tick = now >> SW_VERIFIED_TICK;
+	u32 set = hash & (SW_VERIFIED_SETS - 1), tick = now >> SW_VERIFIED_TICK;
+	const u64 *sieve = sw_guard_cell(shell, SW_GUARD_SIEVE + set / 2);
 
+	if (!sieve || !(*sieve & sw_sieve_bit(hash, set)))
+		return false;
+	const struct sw_verified *line = sw_guard_verified(shell, set);
 	if (!line)
 		return false;
 	SW_UNROLL
@@ -187,14 +197,31 @@ SW_INLINE bool sw_is_verified(void *shell, const volatile struct sw_conf *conf, 
 	return known;
 }
 
+/* Brings a line's bits of the sieve up to date. Two CPUs at one line: the later one sees what both wrote. */
+SW_INLINE void sw_sieve(u64 *sieve, const struct sw_verified *line, u32 set)
+{
+	for (int tries = 0; tries < SW_GCRA_TRIES; tries++) {
+		u64 old = *(volatile u64 *)sieve, bits = old & 0xffffffffULL << ((set & 1) ? 0 : 32);
+
+		SW_UNROLL
+		for (int i = 0; i < SW_VERIFIED_WAYS; i++) {
+			u64 word = *(const volatile u64 *)&line->way[i];
+			bits |= word ? sw_sieve_bit(word, set) : 0;
+		}
+		if (bits == old || __sync_val_compare_and_swap(sieve, old, bits) == old)
+			return;
+	}
+}
+
 /* Remembers a source that proved its address, in place of the one that did so longest ago. */
 SW_INLINE void sw_verify(void *shell, const volatile struct sw_conf *conf, const u32 addr[4], u32 v6, u64 now)
 {
 	u64 hash = sw_verified_hash(conf, addr, v6);
-	struct sw_verified *line = sw_guard_verified(shell, hash & (SW_VERIFIED_SETS - 1));
-	u32 tick = now >> SW_VERIFIED_TICK, oldest = 0, victim = 0;
+	u32 set = hash & (SW_VERIFIED_SETS - 1), tick = now >> SW_VERIFIED_TICK, oldest = 0, victim = 0;
+	struct sw_verified *line = sw_guard_verified(shell, set);
+	u64 *sieve = sw_guard_cell(shell, SW_GUARD_SIEVE + set / 2);
 
-	if (!line)
+	if (!line || !sieve)
 		return;
 	SW_UNROLL
 	for (u32 i = 0; i < SW_VERIFIED_WAYS; i++) {
@@ -211,11 +238,12 @@ SW_INLINE void sw_verify(void *shell, const volatile struct sw_conf *conf, const
 	u64 word = (hash & ~0xffffffffULL) | tick;
 	if (victim < SW_VERIFIED_WAYS && line->way[victim] != word)
 		*(volatile u64 *)&line->way[victim] = word;
+	sw_sieve(sieve, line, set);
 }
 
-/* Over the limit of the service? Else one is taken. */
-SW_INLINE u32 sw_guard_service(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r,
-			       u32 gen, const u32 addr[4], u16 port, u64 now)
+/* Over the limit of the service? Or, with `take`: it is charged. */
+SW_INLINE u32 sw_guard_service(void *shell, const struct sw_guard_rules *r, u32 gen, const u32 addr[4], u16 port,
+			       u64 hash, u64 now, bool take)
 {
 	struct sw_limit_value *own = r->services ? sw_guard_limit(shell, gen, addr, port) : NULL;
 	const struct sw_limit *l = own ? &own->limit : &r->other;
@@ -226,42 +254,83 @@ SW_INLINE u32 sw_guard_service(void *shell, const volatile struct sw_conf *conf,
 	if (own) {
 		c.cell[0] = c.cell[1] = &own->cell;
 	} else {
-		u64 hash = sw_guard_hash(conf, addr, 512 + port);
 		c.cell[0] = sw_guard_cell(shell, sw_service_cell(hash, 0));
 		c.cell[1] = sw_guard_cell(shell, sw_service_cell(hash, 1));
 		if (!c.cell[0] || !c.cell[1])
 			return SW_V_PASS_ERROR;
 	}
-	if (sw_pair_over(&c, now, l))
+	if (take) {
+		sw_gcra_take(c.cell[0], now, l);
+		if (!own)
+			sw_gcra_take(c.cell[1], now, l);
+	} else if (sw_pair_over(&c, now, l)) {
 		return l->over == SW_OVER_DROP ? SW_V_DROP_SERVICE : SW_V_CHALLENGE_SERVICE;
-	sw_gcra_take(c.cell[0], now, l);
-	if (!own)
-		sw_gcra_take(c.cell[1], now, l);
+	}
 	return SW_V_PASS_WITHIN;
 }
 
-/* A SYN, judged as if the rules were enforced. Only what passes is charged to its source: a flood that the service's limit
- * stops does not use up what the addresses it forges are allowed. */
-SW_INLINE void sw_guard_judge(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r, u32 gen,
+/* A SYN, judged as if the rules were enforced. Changes nothing but `j`. */
+SW_INLINE void sw_guard_weigh(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r, u32 gen,
 			      const struct sw_packet *p, u64 now, struct sw_judgement *j)
 {
 	const u32 *from = p->from ? p->key.addr[1] : p->key.addr[0], *to = p->from ? p->key.addr[0] : p->key.addr[1];
 	u32 listed = r->listed ? sw_guard_listed(shell, gen, from) : 0;
+	u16 port = p->from ? p->key.port[0] : p->key.port[1];
 
+	j->service_hash = sw_guard_hash(conf, to, 512 + port);
 	j->verdict = listed & SW_LIST_ALLOW ? SW_V_PASS_ALLOW : SW_V_DROP_DENY;
 	if (listed)
 		return;
 	j->verdict = sw_guard_source(shell, conf, r, from, p->v6, now, false, j);
 	if (j->verdict != SW_V_PASS_WITHIN)
 		return;
-	j->verdict = sw_guard_service(shell, conf, r, gen, to, p->from ? p->key.port[0] : p->key.port[1], now);
-	if (j->verdict == SW_V_DROP_SERVICE || j->verdict == SW_V_CHALLENGE_SERVICE) {
-		if (!sw_is_verified(shell, conf, r, from, p->v6, now))
-			return;
+	j->verdict = sw_guard_service(shell, r, gen, to, port, j->service_hash, now, false);
+	if ((j->verdict == SW_V_DROP_SERVICE || j->verdict == SW_V_CHALLENGE_SERVICE) &&
+	    sw_is_verified(shell, conf, r, from, p->v6, now))
 		j->verdict = SW_V_PASS_VERIFIED;
-	}
-	if (j->verdict != SW_V_PASS_ERROR)
+}
+
+/* Charges a SYN that was weighed. Only what passes is charged: a flood that the service's limit stops does not use up what
+ * the addresses it forges are allowed. */
+SW_INLINE void sw_guard_charge(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r,
+			       u32 gen, const struct sw_packet *p, u64 now, struct sw_judgement *j)
+{
+	const u32 *from = p->from ? p->key.addr[1] : p->key.addr[0], *to = p->from ? p->key.addr[0] : p->key.addr[1];
+	u16 port = p->from ? p->key.port[0] : p->key.port[1];
+
+	if (j->verdict == SW_V_PASS_WITHIN)
+		sw_guard_service(shell, r, gen, to, port, j->service_hash, now, true);
+	if (j->verdict == SW_V_PASS_WITHIN || j->verdict == SW_V_PASS_VERIFIED)
 		sw_guard_source(shell, conf, r, from, p->v6, now, true, j);
+}
+
+SW_INLINE void sw_guard_judge(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r, u32 gen,
+			      const struct sw_packet *p, u64 now, struct sw_judgement *j)
+{
+	sw_guard_weigh(shell, conf, r, gen, p, now, j);
+	sw_guard_charge(shell, conf, r, gen, p, now, j);
+}
+
+/* Counts what was done with a SYN to a service. False: there is no place for it. */
+SW_INLINE bool sw_act_add(struct sw_acts *acts, u64 hash, const u32 addr[4], u16 port, u32 act)
+{
+	struct sw_act_entry *set = acts->entry[hash >> 40 & (SW_ACT_SETS - 1)];
+
+	SW_UNROLL
+	for (u32 i = 0; i < SW_ACT_WAYS; i++) {
+		struct sw_act_entry *e = &set[i];
+
+		if (!e->port) {
+			e->port = port;
+			__builtin_memcpy(e->addr, addr, sizeof(e->addr));
+		} else if (e->port != port || e->addr[3] != addr[3] || e->addr[2] != addr[2] || e->addr[1] != addr[1] ||
+			   e->addr[0] != addr[0]) {
+			continue;
+		}
+		e->act[act]++;
+		return true;
+	}
+	return false;
 }
 
 /* Counts a source that was limited. `hash`: of `addr`, as masked. An entry that saw nothing for a minute gives way. */

@@ -46,6 +46,8 @@ struct sw_packet {
 #define SW_TCP_PSH 0x08
 #define SW_TCP_ACK 0x10
 #define SW_TCP_URG 0x20
+#define SW_TCP_ECE 0x40
+#define SW_TCP_CWR 0x80
 
 struct sw_cursor {
 	u8 *start;

@@ -7,7 +7,7 @@
 #ifndef SYNWAVE_TABLE_H
 #define SYNWAVE_TABLE_H
 
-#include "tracker.h"
+#include "trace.h"
 
 #define SW_ALL_WAYS ((1u << SW_WAYS) - 1)
 #define SW_HALF_MIN 2 /* ways that completed connections never take */
@@ -62,29 +62,35 @@ SW_INLINE u32 sw_bits(u32 m)
 
 #define SW_LANES 0x0001000100010001ULL
 
-/* Bit 14, 30, 46, 62 -> bit 0..3. */
-SW_INLINE u32 sw_gather(u64 m)
+/* A way's bit in what sw_match finds, and in sw_tags.active: 4 lanes of 8 words are gathered by shifts alone. */
+#define SW_SEAT(way)    (((way)&3) * 8 + ((way) >> 2))
+#define SW_WAY_OF(seat) (((seat)&7) * 4 + ((seat) >> 3))
+#define SW_SEATS        (~(1u << SW_SEAT(30) | 1u << SW_SEAT(31))) /* there `active` itself lies */
+
+/* Bits 0..7 of each lane -> 32 bits. */
+SW_INLINE u32 sw_pack(u64 m)
 {
-	return (((m >> 14) * 0x0001000200040008ULL) >> 48) & 15;
+	m = (m | m >> 8) & 0x0000ffff0000ffffULL;
+	return m | m >> 16;
 }
 
-/* Ways whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment of
+/* Seats whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment of
  * endpoint `from`. */
 SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
 {
 	const u64 *word = (const u64 *)t;
 	u64 rep = tag * SW_LANES, low = SW_TAG * SW_LANES, flag = (SW_TAG + 1) * SW_LANES;
-	u32 any = 0, wait = 0;
+	u64 any = 0, wait = 0;
 
 	SW_UNROLL
 	for (int i = 0; i < 8; i++) {
 		u64 w = word[i];
 		u64 hit = ~(((w ^ rep) & low) + low) & flag;
-		any |= sw_gather(hit) << (4 * i);
-		wait |= sw_gather(hit & w >> (from & 1)) << (4 * i);
+		any |= hit >> (14 - i);
+		wait |= (hit & w >> (from & 1)) >> (14 - i);
 	}
-	*waiting = wait & SW_ALL_WAYS;
-	return any & SW_ALL_WAYS;
+	*waiting = sw_pack(wait) & SW_SEATS;
+	return sw_pack(any) & SW_SEATS;
 }
 
 /* The fast way out: a plain segment of a connection that waits for none. Touches one line of the small table. */
@@ -120,7 +126,7 @@ SW_INLINE u32 sw_find(const struct sw_tags *t, const struct sw_set *set, u16 tag
 	u32 waiting, m = sw_match(t, tag, 0, &waiting);
 
 	for (int i = 0; i < 4 && m; i++) {
-		u32 way = sw_lowest(m);
+		u32 seat = sw_lowest(m), way = SW_WAY_OF(seat);
 		if (way < SW_WAYS && sw_same_key(&set->conn[way].key, key))
 			return way;
 		m &= m - 1;
@@ -177,7 +183,7 @@ SW_INLINE bool sw_expired(const struct sw_set *set, u32 way, u32 active, u32 tic
 {
 	if ((s32)(tick - set->deadline[way]) < 0)
 		return false;
-	return !(active >> way & 1 && (1u << sw_timeout_of(&set->conn[way]) & SW_RENEWABLE));
+	return !(active >> SW_SEAT(way) & 1 && (1u << sw_timeout_of(&set->conn[way]) & SW_RENEWABLE));
 }
 
 SW_INLINE u32 sw_tick(u64 ns)
@@ -193,8 +199,8 @@ SW_INLINE void sw_set_deadline(struct sw_tags *t, struct sw_set *set, u32 way, u
 	bool since_synack = row == SW_T_SYN_RCVD && c->synack_ns && !(c->flags & SW_C_HS_DONE);
 
 	set->deadline[way] = sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & 15]) + 1;
-	if (t->active >> way & 1)
-		__sync_fetch_and_and(&t->active, ~(1u << way));
+	if (t->active >> SW_SEAT(way) & 1)
+		__sync_fetch_and_and(&t->active, ~(1u << SW_SEAT(way)));
 }
 
 /* Takes a connection out of the table; its open accounts are settled under the names given. */
@@ -240,9 +246,10 @@ SW_INLINE u32 sw_expired_ways(const struct sw_set *set, u32 among, u32 active, u
 
 	SW_UNROLL
 	for (u32 i = 0; i < SW_WAYS; i++)
-		old |= (~(tick - set->deadline[i]) >> 31) << i; /* no branch: 30 of them would cost the verifier dear */
+		/* no branch: 30 of them would cost the verifier dear */
+		old |= (~(tick - set->deadline[i]) >> 31 & ~(active >> SW_SEAT(i)) & 1) << i;
 	/* of the active ones nobody knows here; they get their second chance from the hand */
-	return old & among & ~active;
+	return old & among;
 }
 
 /* The first of `m` (not 0) at or after `hand`: the oldest come first, the whole round is fair. */
@@ -350,11 +357,6 @@ SW_INLINE bool sw_way(struct sw_tags *t, struct sw_set *set, u16 tag, const stru
 	return true;
 }
 
-SW_INLINE u8 sw_role(const struct sw_conn *c, const struct sw_packet *p)
-{
-	return p->from == !!(c->flags & SW_C_CLIENT_HI) ? SW_CLIENT : SW_SERVER;
-}
-
 /* Makes the connection, when the segment is the first of one. */
 SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct sw_packet *p, u64 now,
 			    struct sw_step *s)
@@ -391,11 +393,15 @@ SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct 
 }
 
 /* All ways of a stage meet in memory before the next begins: the verifier follows each stage once. */
-SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
-			  const volatile struct sw_conf *conf, struct sw_step *s)
+SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, struct sw_ladders *ladders, u16 tag,
+			  const struct sw_packet *p, u64 now, const volatile struct sw_conf *conf, struct sw_step *s,
+			  struct sw_trace *trace)
 {
-	if (!sw_way(t, set, tag, p, now, conf, s))
+	if (!sw_way(t, set, tag, p, now, conf, s)) {
+		if (s->listen)
+			sw_tell_stray(trace, p, s, now);
 		return;
+	}
 	SW_STAGE();
 	u32 way = s->way;
 	if (way >= SW_WAYS)
@@ -403,19 +409,27 @@ SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, u16 tag, const 
 	struct sw_conn *c = &set->conn[way];
 	sw_meet_conn(set, c, p, now, s);
 	SW_STAGE();
+	s->was[0] = c->end[0].state;
+	s->was[1] = c->end[1].state;
+	if (s->listen)
+		trace->changed_ns = s->fresh ? 0 : c->changed_ns;
 	if (!s->fresh || p->kind == SW_KIND_FIN)
 		sw_track(c, p, s->from & 1, now, conf->timeout[SW_T_INFER], s);
 	SW_STAGE();
 	s->server = c->flags & SW_C_CLIENT_HI ? 0 : 1;
 	s->syn_seen = SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
 	sw_file(t, set, way, tag, now, conf, s);
+	SW_STAGE();
+	sw_note(ladders, c, p, now, s, trace);
 }
 
-/* One segment against its set. `tag` without SW_WAITING. */
-SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
-			     const volatile struct sw_conf *conf, struct sw_step *s)
+/* One segment against its set. `tag` without SW_WAITING. `ladders`: NULL when none are kept; `trace`: filled if
+ * s->listen is set. */
+SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, struct sw_ladders *ladders, u16 tag,
+			     const struct sw_packet *p, u64 now, const volatile struct sw_conf *conf, struct sw_step *s,
+			     struct sw_trace *trace)
 {
-	sw_segment(t, set, tag, p, now, conf, s);
+	sw_segment(t, set, ladders, tag, p, now, conf, s, trace);
 	SW_UNROLL
 	for (u32 i = 0; i < SW_BOOK_COUNT; i++)
 		set->book[i] += s->book[i];

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The hosts of tests/demo.sh and what they do: a step a line of standard input, its story a line of standard output."""
+import ipaddress
+import random
 import socket
 import struct
 import sys
+import time
 
-from lib import (MAC, V4, Fail, Synwave, address, attached, deaf, dig, inside, listener, netns, part, part_at_once, pins,
-                 ss, talk, until, veth)
+from lib import (MAC, OPTIONS, SYN, V4, Fail, Synwave, address, attached, deaf, dig, ethernet, ghosts, inside, listener,
+                 netns, packet, part, part_at_once, pins, ss, talk, until, veth, wire)
 
 
 class Hosts:
@@ -16,7 +19,7 @@ class Hosts:
         address("server", "eth0", V4.srv, 24)
         address("client", "eth0", V4.cli, 24)
         self.server = listener("server", V4, 80)
-        self.port, self.kept = 40000, []
+        self.port, self.kept, self.frames = 40000, [], []
 
     def ready(self):
         return f"{V4.srv} server  eth0 ------ eth0  client {V4.cli}"
@@ -89,6 +92,43 @@ class Hosts:
         lines = [f"{'':24}{'synwave':>8}{'ss':>8}"]
         lines += [f"{name:24}{dig(stats, path.replace('__', '.')):8}{kernel():8}" for name, path, kernel in rows]
         return "\t".join(lines)
+
+    def flood(self):
+        """SYNs from addresses that nobody has; what the server answers them goes nowhere."""
+        if not self.frames:
+            ghosts("server", V4, "198.18.0.0/15")
+            net = int(ipaddress.ip_address("198.18.0.0"))
+            rnd = random.Random(1)
+            for i in range(20000):
+                src = str(ipaddress.ip_address(net + rnd.randrange(1 << 17))), 1024 + i
+                syn = packet(src, (V4.srv, 80), rnd.randrange(1 << 32), 0, SYN, options=OPTIONS)
+                self.frames.append(ethernet(MAC["cli"], MAC["srv"], syn))
+            for n in range(10):
+                address("client", "eth0", f"10.9.0.{100 + n}", 24)
+        s, begun = wire("client"), time.monotonic()
+        for f in self.frames:
+            s.send(f)
+        took = time.monotonic() - begun
+        s.close()
+        return f"{len(self.frames):,} SYNs from random addresses, {len(self.frames) / took:,.0f} a second"
+
+    def newcomers(self):
+        """Ten clients from ten addresses that have never been here, right after the flood."""
+        slowest = 0
+        for n in range(10):
+            with inside("client"):
+                c = socket.socket()
+            c.settimeout(10)
+            c.bind((f"10.9.0.{100 + n}", 0))
+            begun = time.monotonic()
+            c.connect((V4.srv, 80))
+            slowest = max(slowest, time.monotonic() - begun)
+            s, peer = self.server.accept()
+            while peer[0] != f"10.9.0.{100 + n}":
+                s, peer = self.server.accept()
+            talk(c, s)
+            part(c, s)
+        return f"10 of 10 newcomers are served, the slowest connected in {slowest * 1e3:.1f} ms"
 
     def left(self):
         return f"programs on the interface: {len(attached('server'))}, pinned objects: {len(pins())}"

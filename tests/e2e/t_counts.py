@@ -156,3 +156,26 @@ def timeouts(mode):
     sw.expect(handshakes__timed_out=4, half_open=9, handshakes__refused=9)
     sw.detach()
     nothing_left(sw)
+
+
+@scenario(mode=MODE_NAMES, family=FAMILIES)
+def latency_by_service(mode, f):
+    """Each service has its own, on whatever CPU its clients were heard, and together they are all there is."""
+    pair()
+    sw = Synwave()
+    sw.attach("eth0", mode=mode)
+    for port, count in ((80, 40), (443, 7)):
+        server = listener("srv", f, port)
+        for _ in range(count):
+            part(*meet(server, "cli", f))
+    refused("cli", f, 81)
+    stats = sw.expect(handshakes__completed=47, teardowns__completed=47)
+    by_port = {s["port"]: s["latency"] for s in stats["services"]}
+    equal(set(by_port), {80, 443}, "services")
+    for leg in ("syn_synack", "synack_ack"):
+        equal((by_port[80][leg]["count"], by_port[443][leg]["count"]), (40, 7), f"samples of {leg}")
+        equal(sum(l[leg]["sum_ns"] for l in by_port.values()), stats["latency"][leg]["sum_ns"], f"sum of {leg}")
+        for l in by_port.values():
+            check(0 < l[leg]["p50_ns"] <= l[leg]["p90_ns"] <= l[leg]["p99_ns"] < 10 ** 10, f"quantiles of {leg}: {l[leg]}")
+    sw.detach()
+    nothing_left(sw)

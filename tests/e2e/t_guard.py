@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import time
 
 from lib import (FAMILIES, MAC, MODE_NAMES, OPTIONS, SYN, SYNFLOOD, V4, V6, Fail, Synwave, address, check, equal,
                  ethernet, ghosts, inside, ip, listener, meet, neighbour, netstat, nothing_left, packet, pair, part,
@@ -58,8 +59,12 @@ def shut_out(source, f, port):
 
 def meet_from(source, f, server):
     c = dial_from(source, f, server.getsockname()[1])
+    # The client speaks first: if a flood swallows the ACK that opens a challenged connection, its data open it. A server
+    # without memory cannot send its SYN-ACK again.
+    c.sendall(b"first")
     s, _ = server.accept()
     s.settimeout(15)
+    equal(s.recv(64), b"first", "what the server received")
     talk(c, s)
     return c, s
 
@@ -182,6 +187,42 @@ def guard_cookies(mode, f):
 @scenario(mode=MODE_NAMES, family=FAMILIES)
 def guard_cookies_keep_options(mode, f):
     cookies(mode, f, stamps=2)
+
+
+@scenario(mode=MODE_NAMES, family=FAMILIES)
+def guard_leaves_the_living(mode, f):
+    """A SYN on a connection that lives is the kernel's, over whatever limit; also when we have never seen anything of it."""
+    pair()
+    sysctl("srv", ipv4__tcp_syncookies=2)
+    server = listener("srv", f, 80)
+    older = meet(server, "cli", f)
+    far, sw = Synwave("far", ns="cli"), Synwave()
+    far.attach("eth0", mode="native")
+    sw.attach("eth0", mode=mode)
+    seen = meet(server, "cli", f)
+    frames = wire("cli")
+
+    def syn_on(c):
+        syn = packet(c.getsockname()[:2], (f.srv, 80), 7, 0, SYN, options=OPTIONS)
+        frames.send(ethernet(MAC["cli"], MAC["srv"], syn))
+
+    sw.cmd("guard", "set", "mode=enforce", "service.default=1/h burst 1 over cookie", "verified=1s")
+    met = meet(server, "cli", f)  # the burst is used up
+    time.sleep(3)  # what was verified by then is forgotten: a tick is 1.07 s
+    before = netstat("srv", "TCPSYNChallenge")
+    syn_on(older[0])
+    syn_on(seen[0])
+    until(lambda: netstat("srv", "TCPSYNChallenge") == before + 2, "the kernel to see both SYNs")
+    g = guard(sw)
+    equal((g["challenged"], g["by_reason"]["kernel"], g["passed"]), (0, 1, 2), "challenged, left to the kernel, passed")
+    sw.cmd("guard", "set", "service.default=1/h burst 1 over drop")
+    syn_on(seen[0])
+    until(lambda: netstat("srv", "TCPSYNChallenge") == before + 3, "the kernel to see the third SYN")
+    equal(guard(sw)["dropped"], 0, "dropped")
+    for c, s in (older, seen, met):
+        talk(c, s)
+        part(c, s)
+    done(far, sw)
 
 
 @scenario(mode=MODE_NAMES)

@@ -18,7 +18,22 @@ static void check_conn(const struct sw_conn *c)
 	HOLDS((s64)(c->changed_ns - c->first_ns) >= 0);
 }
 
-void fuzz_check_set(const struct sw_conf *conf, const struct sw_set *set, const struct sw_tags *tags)
+/* The last rung tells the states as they are; the rungs' own are such as there are. */
+static void check_ladder(const struct sw_conn *c, const struct sw_ladder *l)
+{
+	struct sw_rung syn = sw_syn_rung(c);
+	const struct sw_rung *last = c->rungs ? &l->rung[c->rungs - 1] : &syn;
+
+	HOLDS(c->rungs <= SW_RUNGS && (c->rungs == SW_RUNGS || !c->left_out));
+	HOLDS(c->rungs || (c->end[SW_CLIENT].flags & SW_E_OFFER && SW_ORIGIN(c->flags) == SW_ORIGIN_SYN));
+	HOLDS(last->states == (c->end[0].state | c->end[1].state << 4));
+	for (u32 i = 0; i < c->rungs; i++)
+		HOLDS(l->rung[i].from <= SW_SERVER && (l->rung[i].states & 15) < SW_STATE_COUNT &&
+		      l->rung[i].states >> 4 < SW_STATE_COUNT);
+}
+
+void fuzz_check_set(const struct sw_conf *conf, const struct sw_set *set, const struct sw_tags *tags,
+		    const struct sw_ladders *ladders)
 {
 	const u64 *b = set->book;
 	u64 hs = 0, td = 0;
@@ -39,6 +54,7 @@ void fuzz_check_set(const struct sw_conf *conf, const struct sw_set *set, const 
 		for (u32 other = 0; other < way; other++)
 			HOLDS(!(set->used >> other & 1) || !sw_same_key(&c->key, &set->conn[other].key));
 		check_conn(c);
+		check_ladder(c, &ladders->way[way]);
 		hs += !!(c->flags & SW_C_HS_OPEN);
 		td += !!(c->flags & SW_C_TD_OPEN);
 	}

@@ -62,7 +62,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(e.tags, 0, sizeof(*e.tags));
 	for (; size >= 8; data += 8, size -= 8) {
 		struct sw_packet p = packet(data);
-		struct sw_step step = {0};
+		struct sw_step step = {.listen = 1};
+		struct sw_trace trace = {0};
 		u16 tag = sw_tag_of(sw_hash(&e.conf, &p.key));
 		u32 tuple = p.key.addr[0][3];
 		now += (u64)data[4] << (data[5] & 31); /* up to nine minutes */
@@ -75,8 +76,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		else if (p.kind != SW_KIND_RST)
 			saw[tuple] |= SAW_ACK;
 		if (!sw_quiet(e.tags, tag, &p))
-			sw_table_step(e.tags, e.set, tag, &p, now, &e.conf, &step);
-		fuzz_check_set(&e.conf, e.set, e.tags);
+			sw_table_step(e.tags, e.set, e.ladders, tag, &p, now, &e.conf, &step, &trace);
+		fuzz_check_set(&e.conf, e.set, e.tags, e.ladders);
 		if (step.fresh && step.way < SW_WAYS)
 			HOLDS(p.kind != SW_KIND_RST);
 		for (u32 way = 0; way < SW_WAYS; way++)

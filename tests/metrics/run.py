@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""In namespaces of its own (metrics.sh makes them): prepares two hosts, runs the tests, counts."""
+"""In namespaces of its own (metrics.sh makes them): prepares two hosts, runs the tests of a suite, counts."""
+import importlib
 import os
 import shutil
 import sys
@@ -7,7 +8,11 @@ import sys
 from tools import TESTS, World
 import lib
 from lib import Fail, Skip, check
-import values, clients, page, browser, life  # noqa: E401, F401 (the order in which they run)
+
+SUITES = {  # in this order
+    "metrics": ("values", "clients", "page", "browser", "life"),
+    "deploy": ("prometheus", "kubernetes"),
+}
 
 
 def prepare():
@@ -20,14 +25,16 @@ def prepare():
     lib.ip("srv", "link", "set", "lo", "up")
 
 
-def main():
+def main(suite):
     os.environ["PATH"] += ":/usr/sbin:/sbin"
+    for module in SUITES[suite]:
+        importlib.import_module(module)
     count = {"passed": 0, "failed": 0, "skipped": 0}
     prepare()
     w = World()
     w.sw = lib.Synwave("swm")
     for one in TESTS:
-        name = "metrics: " + one.__name__.replace("_", " ")
+        name = suite + ": " + one.__name__.replace("_", " ")
         try:
             note = one(w)
             print(f"ok - {name}" + (f" ({note})" if note else ""), flush=True)
@@ -42,8 +49,8 @@ def main():
             kind = "" if isinstance(why, Fail) else type(why).__name__ + ": "
             print(f"not ok - {name}: line {at.tb_lineno}: {kind}{why}", flush=True)
             count["failed"] += 1
-    print("metrics: " + ", ".join(f"{n} {word}" for word, n in count.items()))
+    print(suite + ": " + ", ".join(f"{n} {word}" for word, n in count.items()))
     return 1 if count["failed"] else 0
 
 
-sys.exit(main())
+sys.exit(main(sys.argv[1]))

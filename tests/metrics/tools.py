@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""The exporter: what it says against what `stats --json` says, and what clients may do to it. This is what the tests
-share; run.py runs them one after the other, on one instance."""
+"""The exporter: what it says against what `stats --json` says, and what clients may do to it; and what deploy/ makes of
+it. This is what the tests share; run.py runs them one after the other, on one instance."""
 import gzip
 import http.client
 import os
@@ -28,6 +28,14 @@ TESTS = []
 def test(function):
     TESTS.append(function)
     return function
+
+
+def needed(name):
+    """The path of an optional program, as metrics.sh found it."""
+    path = os.environ.get(name)
+    if not path:
+        raise lib.Skip(f"no {name.lower()}: it is not installed, and apt could not fetch it (apt-get install prometheus)")
+    return path
 
 
 class Server:
@@ -170,4 +178,4 @@ class Patience:
 
 
 class World:
-    sw = server = web = patience = None
+    sw = server = web = patience = prometheus = None

@@ -2,14 +2,13 @@
 """What it says."""
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 
 import lib
-from lib import V4, Skip, check, equal, until
-from tools import TOP, Patience, Server, fetch, of, parse, settled, test
+from lib import V4, check, equal, until
+from tools import TOP, Patience, Server, fetch, needed, of, parse, settled, test
 
 
 @test
@@ -123,10 +122,7 @@ def interface_of_an_odd_name(w):
 
 @test
 def promtool_has_no_complaint(w):
-    promtool = os.environ.get("PROMTOOL") or shutil.which("promtool")
-    if not promtool:
-        raise Skip("no promtool (apt-get install prometheus)")
-    r = subprocess.run([promtool, "check", "metrics"], input=w.sw.cmd("export").stdout, text=True,
+    r = subprocess.run([needed("PROMTOOL"), "check", "metrics"], input=w.sw.cmd("export").stdout, text=True,
                        capture_output=True, timeout=60)
     check(r.returncode == 0 and not r.stdout and not r.stderr, r.stdout + r.stderr)
 

@@ -80,7 +80,7 @@ void test_two_cpus(void)
 		return;
 	}
 	struct synwave_bpf *skel = prog_load(64, 64);
-	u64 book[SW_BOOK_COUNT] = {0}, open = 0;
+	u64 book[SW_BOOK_COUNT] = {0}, open = 0, broken = 0;
 	struct sw_stats st;
 	pthread_t thread[2];
 	char line[200];
@@ -94,12 +94,20 @@ void test_two_cpus(void)
 	for (int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	for (u32 at = 0; at < skel->rodata->conf.sets; at++) {
+		struct sw_ladders ladders;
 		struct sw_set set;
+		char text[LADDER_TEXT];
 		prog_set(skel, at, &set);
+		prog_ladders(skel, at, &ladders);
 		for (int b = 0; b < SW_BOOK_COUNT; b++)
 			book[b] += set.book[b];
-		for (u32 way = 0; way < SW_WAYS; way++)
-			open += set.used >> way & 1 && set.conn[way].flags & (SW_C_HS_OPEN | SW_C_TD_OPEN);
+		for (u32 way = 0; way < SW_WAYS; way++) {
+			if (!(set.used >> way & 1))
+				continue;
+			const char *ladder = exchange_ladder(text, &set.conn[way], &ladders.way[way]);
+			open += !!(set.conn[way].flags & (SW_C_HS_OPEN | SW_C_TD_OPEN));
+			broken += !ladder || strncmp(ladder, "C:S V:SA C:A ", 13);
+		}
 	}
 	prog_stats(skel, &st);
 	snprintf(line, sizeof(line), "two CPUs: %d rounds, %llu/%llu handshakes, %llu/%llu teardowns, %llu open",
@@ -110,5 +118,6 @@ void test_two_cpus(void)
 	count_test(st.kind[SW_KIND_FIN] == 2 * ROUNDS && st.kind[SW_KIND_DATA] == 2 * ROUNDS &&
 			   st.kind[SW_KIND_ACK] == 3 * ROUNDS && st.kind[SW_KIND_SYN] == ROUNDS,
 		   "two CPUs: every segment is counted");
+	count_test(!broken, "two CPUs: ladders are whole");
 	synwave_bpf__destroy(skel);
 }

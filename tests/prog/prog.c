@@ -13,7 +13,7 @@
 #include "percpu.h"
 #include "prog.h"
 #include "record.h"
-#include "synwave.skel.h"
+#include "skeleton.h"
 #include "tap.h"
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
@@ -31,9 +31,8 @@ struct synwave_bpf *prog_load(u32 flows, u32 half_open)
 	conf_sizes(&conf, flows, half_open);
 	conf_defaults(&conf);
 	conf.timeout[SW_T_INFER] = 0;
-	memcpy((void *)&skel->rodata->conf, &conf, sizeof(conf));
-	bpf_map__set_max_entries(skel->maps.tags, conf.sets);
-	bpf_map__set_max_entries(skel->maps.sets, conf.sets);
+	conf.ladder = 1;
+	skeleton_conf(skel, &conf);
 	if (synwave_bpf__load(skel)) {
 		synwave_bpf__destroy(skel);
 		return NULL;
@@ -61,6 +60,12 @@ void prog_stats(struct synwave_bpf *skel, struct sw_stats *sum)
 void prog_set(struct synwave_bpf *skel, u32 at, struct sw_set *set)
 {
 	if (bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), set, sizeof(*set), BPF_F_LOCK))
+		abort();
+}
+
+void prog_ladders(struct synwave_bpf *skel, u32 at, struct sw_ladders *ladders)
+{
+	if (bpf_map__lookup_elem(skel->maps.ladders, &at, sizeof(at), ladders, sizeof(*ladders), 0))
 		abort();
 }
 
@@ -104,12 +109,15 @@ static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, b
 {
 	u64 book[SW_BOOK_COUNT] = {0};
 	struct sw_key key = test_key(v6);
+	struct sw_ladders ladders;
+	char text[LADDER_TEXT];
 	struct sw_stats st;
 	struct sw_set set;
 	int found = 0;
 
 	for (u32 at = 0; at < skel->rodata->conf.sets; at++) {
 		prog_set(skel, at, &set);
+		prog_ladders(skel, at, &ladders);
 		for (int b = 0; b < SW_BOOK_COUNT; b++)
 			book[b] += set.book[b];
 		for (u32 way = 0; way < SW_WAYS; way++) {
@@ -120,6 +128,9 @@ static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, b
 			TEST(c->end[0].state == x->client && c->end[1].state == x->server, "%s, %s: %s %s", x->name,
 			     hook, sw_state_name[c->end[0].state], sw_state_name[c->end[1].state]);
 			TEST(!strcmp(conn_state(c), x->conn_state), "%s, %s: %s", x->name, hook, conn_state(c));
+			const char *ladder = exchange_ladder(text, c, &ladders.way[way]);
+			TEST(ladder && (!x->ladder || !strcmp(ladder, x->ladder)), "%s, %s: ladder %s", x->name, hook,
+			     ladder ?: "broken");
 			TEST(!(c->end[0].flags & SW_E_OFFER) || (c->end[0].mss == 1460 && c->end[0].wscale == 7),
 			     "%s, %s: options of the client", x->name, hook);
 		}
@@ -132,7 +143,7 @@ static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, b
 		TEST(!!st.event[i] == !!(x->events >> i & 1), "%s, %s: event %d: %llu", x->name, hook, i, st.event[i]);
 }
 
-static void wipe(struct synwave_bpf *skel)
+void prog_wipe(struct synwave_bpf *skel)
 {
 	int cpus = libbpf_num_possible_cpus();
 	void *zero = calloc(cpus, sizeof(struct sw_stats) + sizeof(struct sw_set));
@@ -160,7 +171,7 @@ static void test_exchanges(struct synwave_bpf *skel)
 
 	for (int i = 0; i < exchange_count; i++)
 		for (size_t h = 0; h < SW_ARRAY_SIZE(hooks) && !exchanges[i].clock; h++) {
-			wipe(skel);
+			prog_wipe(skel);
 			for (const struct segment *s = exchanges[i].segment; s->from != END_OF_LIST; s++) {
 				struct frame f = {0};
 				build_segment(&f, s, hooks[h].v6, hooks[h].tags);
@@ -185,7 +196,7 @@ static int open_kernel(struct engine *e)
 	return engine_open_kernel(e, 64, 64, why, sizeof(why));
 }
 
-static void count_quietly(bool ok, const char *what)
+void count_quietly(bool ok, const char *what)
 {
 	TEST(ok, "%s", what);
 }
@@ -205,5 +216,7 @@ int main(void)
 	test_two_cpus();
 	test_random_frames();
 	play_guard_cases(open_kernel, count_quietly);
+	test_cookies();
+	test_readers();
 	return tap_end("prog");
 }

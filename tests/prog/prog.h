@@ -8,11 +8,32 @@ struct synwave_bpf;
 struct synwave_bpf *prog_load(u32 flows, u32 half_open);
 int prog_run(int fd, const u8 *frame, u32 len);
 void prog_stats(struct synwave_bpf *skel, struct sw_stats *sum);
+void prog_wipe(struct synwave_bpf *skel); /* empties the table and the counters */
 void prog_set(struct synwave_bpf *skel, u32 at, struct sw_set *set);
+
+void prog_ladders(struct synwave_bpf *skel, u32 at, struct sw_ladders *ladders);
+
+/* A reader of events in a slot of its own, its lease that long. */
+struct prog_reader {
+	u32 slot;
+	int fd;
+	struct ring_buffer *ring;
+	struct sw_trace *got;
+	u32 count, room;
+};
+void prog_listen(struct prog_reader *r, struct synwave_bpf *skel, u32 slot, u32 bytes, u64 seconds,
+		 const struct sw_filter *f);
+void prog_lease(struct prog_reader *r, struct synwave_bpf *skel, u64 until);
+u32 prog_heard(struct prog_reader *r); /* events in all, read into r->got */
+u64 prog_lost(const struct prog_reader *r, struct synwave_bpf *skel);
+void prog_deaf(struct prog_reader *r);
 
 /* They add to the counts of tap.h through these. */
 void count_test(bool ok, const char *what);
+void count_quietly(bool ok, const char *what); /* says only what failed */
+void test_cookies(void);
 void test_two_cpus(void);
 void test_random_frames(void);
+void test_readers(void);
 
 #endif

@@ -54,17 +54,58 @@ static void forget_times(struct sw_set *set)
 	}
 }
 
+static void forget_spans(struct sw_ladders *l)
+{
+	for (int way = 0; way < SW_WAYS; way++)
+		for (int i = 0; i < SW_RUNGS; i++)
+			l->way[way].rung[i].at = l->way[way].rung[i].last = 0;
+}
+
+/* What the native engine told, beside what came through the kernel's ring. */
+struct native_steps {
+	struct sw_trace *told;
+	u32 count;
+};
+
+static void on_step(void *ctx, const struct sw_trace *t)
+{
+	struct native_steps *n = ctx;
+
+	n->told[n->count++] = *t;
+}
+
+static u32 steps_that_differ(struct native_steps *n, struct prog_reader *r)
+{
+	u32 heard = prog_heard(r), differ = heard > n->count ? heard - n->count : n->count - heard;
+
+	for (u32 i = 0; i < n->count && i < heard; i++) {
+		struct sw_trace *a = &n->told[i], *b = &r->got[i];
+
+		a->ns = b->ns = b->ifindex = 0;
+		a->changed_ns = !!a->changed_ns;
+		b->changed_ns = !!b->changed_ns;
+		differ += !!memcmp(a, b, sizeof(*a));
+	}
+	return differ;
+}
+
 void test_random_frames(void)
 {
+	struct native_steps native = {.told = calloc(FRAMES, sizeof(*native.told))};
+	struct sw_filter all = {0};
+	struct prog_reader reader;
 	struct synwave_bpf *skel = prog_load(64, 64);
 	u32 frames_differ = 0, sets_differ = 0, counts_differ = 0;
 	struct sw_stats st;
 	struct engine e;
 	char line[160];
 
-	if (!skel || engine_open(&e, 64, 64))
+	if (!skel || !native.told || engine_open(&e, 64, 64))
 		abort();
 	memcpy(&e.conf, (void *)&skel->rodata->conf, sizeof(e.conf));
+	prog_listen(&reader, skel, 3, 1 << 24, 3600, &all);
+	e.told = on_step;
+	e.ctx = &native;
 	for (int i = 0; i < FRAMES; i++) {
 		struct frame f = {0};
 		random_frame(&f);
@@ -83,15 +124,25 @@ void test_random_frames(void)
 			printf("# event %d: kernel %llu, native %llu\n", i, st.event[i], e.stats.event[i]);
 	}
 	for (u32 at = 0; at < e.conf.sets; at++) {
+		struct sw_ladders ladders;
 		struct sw_set set;
 		prog_set(skel, at, &set);
+		prog_ladders(skel, at, &ladders);
 		forget_times(&set);
 		forget_times(&e.set[at]);
-		sets_differ += !!memcmp(&set, &e.set[at], sizeof(set));
+		forget_spans(&ladders);
+		forget_spans(&e.ladders[at]);
+		sets_differ +=
+			memcmp(&set, &e.set[at], sizeof(set)) || memcmp(&ladders, &e.ladders[at], sizeof(ladders));
 	}
 	snprintf(line, sizeof(line), "%d random frames, kernel and native: %u verdicts, %u counters, %u sets differ",
 		 FRAMES, frames_differ, counts_differ, sets_differ);
 	count_test(!frames_differ && !counts_differ && !sets_differ, line);
+	counts_differ = steps_that_differ(&native, &reader);
+	snprintf(line, sizeof(line), "and %u of %u steps that were told", counts_differ, native.count);
+	count_test(!counts_differ && native.count > 1000, line);
+	prog_deaf(&reader);
+	free(native.told);
 	engine_close(&e);
 	synwave_bpf__destroy(skel);
 }

@@ -198,6 +198,7 @@ static void test_verified(struct sw_conf *conf)
 	u64 now = 5000 * SW_NS_PER_S;
 
 	memset(lines, 0, sizeof(lines));
+	memset(cells, 0, SW_GUARD_ALL_CELLS * sizeof(*cells));
 	for (u32 n = 0; n < 4 * total; n++) {
 		struct sw_packet p = syn_from(n);
 		sw_verify(NULL, conf, p.key.addr[0], 0, now + n * 100000ULL);
@@ -212,6 +213,17 @@ static void test_verified(struct sw_conf *conf)
 	/* the last `total` fill the lines unevenly: with room for exactly as many, most of them are still there */
 	TEST(kept > total / 10 * 7, "verified: %u of the last %u are remembered", kept, total);
 	TEST(strangers == 0, "verified: %u strangers among %u", strangers, total);
+	u32 wrong = 0, bits = 0;
+	for (u32 set = 0; set < SW_VERIFIED_SETS; set++) {
+		u32 want = 0, got = cells[SW_GUARD_SIEVE + set / 2] >> set % 2 * 32;
+		for (u32 i = 0; i < SW_VERIFIED_WAYS; i++)
+			want |= lines[set].way[i] ? 1u << (lines[set].way[i] >> 59) : 0;
+		wrong += got != want;
+		bits += __builtin_popcount(got);
+	}
+	TEST(!wrong, "verified: %u halves of words of the sieve are wrong", wrong);
+	TEST(bits < SW_VERIFIED_SETS * 32 / 8, "verified: the sieve lets %.3f of the strangers in",
+	     bits / (SW_VERIFIED_SETS * 32.0));
 	struct sw_packet p = syn_from(4 * total - 1);
 	TEST(!sw_is_verified(NULL, conf, &rs.rules, p.key.addr[0], 0, now + 103 * SW_NS_PER_S), "forgotten in time");
 	ruleset_free(&rs);

@@ -250,6 +250,7 @@ void model_watch(struct world *w, u32 pair, const struct segment_sent *s)
 				   .window = 65535,
 				   .wscale = SW_WSCALE_NONE};
 	struct sw_step step = {0};
+	struct sw_trace trace;
 
 	packet.kind = sw_kind_of(s->flags, s->len);
 	packet.key.addr[1][3] = 1;
@@ -257,7 +258,8 @@ void model_watch(struct world *w, u32 pair, const struct segment_sent *s)
 	packet.key.port[1] = 80;
 	u32 hash = sw_hash(&w->e->conf, &packet.key), at = sw_set_of(hash, w->e->conf.sets);
 	if (!sw_quiet(&w->e->tags[at], sw_tag_of(hash), &packet))
-		sw_table_step(&w->e->tags[at], &w->e->set[at], sw_tag_of(hash), &packet, w->now, &w->e->conf, &step);
+		sw_table_step(&w->e->tags[at], &w->e->set[at], &w->e->ladders[at], sw_tag_of(hash), &packet, w->now,
+			      &w->e->conf, &step, &trace);
 	if (w->trace)
 		printf("# %9.3f %u%c life %u flags %02x seq %u ack %u len %u %s\n", w->now / 1e9, pair, "AB"[s->from],
 		       s -> life, s -> flags, s -> seq - p -> life[s->life].iss[s->from],

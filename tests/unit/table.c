@@ -62,11 +62,12 @@ static bool laws(const struct sums *t)
 static void feed(struct engine *e, const struct sw_packet *p, u64 now)
 {
 	u32 hash = sw_hash(&e->conf, &p->key), at = sw_set_of(hash, e->conf.sets);
+	struct sw_trace trace;
 	struct sw_step step = {.cookie = p->kind == SW_KIND_ACK && !(p->seq + p->ack + now / 1000000 & 15)};
 
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
 		return;
-	sw_table_step(&e->tags[at], &e->set[at], sw_tag_of(hash), p, now, &e->conf, &step);
+	sw_table_step(&e->tags[at], &e->set[at], &e->ladders[at], sw_tag_of(hash), p, now, &e->conf, &step, &trace);
 	for (int i = 0; i < SW_EVENT_COUNT; i++)
 		e->stats.event[i] += step.events >> i & 1;
 }
@@ -239,9 +240,9 @@ static void test_match(void)
 		for (int i = 0; i < SW_WAYS; i++) {
 			u16 print = rnd() % 4;
 			t.tag[i] = print ? print | (rnd() % 4) << 14 : 0;
-			want |= (u32)(print == tag) << i;
-			wait[0] |= (u32)(print == tag && t.tag[i] & SW_WAIT_LO) << i;
-			wait[1] |= (u32)(print == tag && t.tag[i] & SW_WAIT_HI) << i;
+			want |= (u32)(print == tag) << SW_SEAT(i);
+			wait[0] |= (u32)(print == tag && t.tag[i] & SW_WAIT_LO) << SW_SEAT(i);
+			wait[1] |= (u32)(print == tag && t.tag[i] & SW_WAIT_HI) << SW_SEAT(i);
 		}
 		t.active = rnd();
 		for (u32 from = 0; from < 2; from++)

@@ -13,6 +13,7 @@ void test_hist(void);
 void test_cells(void);
 void test_model(void);
 void test_guard(void);
+void test_trace(void);
 void test_top(void);
 void count_test(bool ok, const char *what);
 
@@ -66,11 +67,16 @@ static void test_cuts(void)
 static const char *const flag_words[][2] = {{"simopen"}, {"simclose"}, {"reset"}};
 static const u32 flag_bits[] = {SW_C_SIMOPEN, SW_C_SIMCLOSE, SW_C_RESET};
 
-static void check_conn(const struct exchange *x, const struct sw_conn *c)
+static void check_conn(const struct exchange *x, const struct sw_conn *c, const struct sw_ladder *l)
 {
+	char line[LADDER_TEXT];
+	const char *ladder = exchange_ladder(line, c, l);
+
 	TEST(c->end[SW_CLIENT].state == x->client && c->end[SW_SERVER].state == x->server, "%s: %s %s", x->name,
 	     sw_state_name[c->end[SW_CLIENT].state], sw_state_name[c->end[SW_SERVER].state]);
 	TEST(!strcmp(conn_state(c), x->conn_state), "%s: %s, not %s", x->name, conn_state(c), x->conn_state);
+	TEST(ladder && (!x->ladder || !strcmp(ladder, x->ladder)), "%s: ladder %s, not %s", x->name, ladder ?: "broken",
+	     x->ladder ?: "a whole one");
 	for (size_t i = 0; i < SW_ARRAY_SIZE(flag_bits); i++) {
 		bool want = x->more && strstr(x->more, flag_words[i][0]);
 		TEST(!!(c->flags & flag_bits[i]) == want, "%s: %s", x->name, flag_words[i][0]);
@@ -100,7 +106,7 @@ static void run_exchange(const struct exchange *x, bool v6, int tags)
 		for (u32 way = 0; way < SW_WAYS; way++)
 			if (e.set[at].used >> way & 1 && sw_same_key(&e.set[at].conn[way].key, &key)) {
 				found++;
-				check_conn(x, &e.set[at].conn[way]);
+				check_conn(x, &e.set[at].conn[way], &e.ladders[at].way[way]);
 			}
 	}
 	TEST(found == x->connections, "%s: %d connections", x->name, found);
@@ -125,5 +131,6 @@ int main(void)
 	test_guard();
 	test_top();
 	test_model();
+	test_trace();
 	return tap_end("unit");
 }

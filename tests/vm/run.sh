@@ -32,7 +32,9 @@ copy() { # a program with its libraries
 copy build/synwave /bin/synwave
 copy build/test/prog /bin/prog
 copy "$(command -v ip)" /real/ip
+copy "$(command -v tc)" /real/tc
 copy "$(command -v curl)" /real/curl # the static wget of busybox has no resolver
+copy "$(command -v setpriv)" /real/setpriv
 [ ! -d /usr/lib/x86_64-linux-gnu/bpf ] || install -D -t "$root/usr/lib/x86_64-linux-gnu/bpf" /usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o
 modules="kernel/drivers/net/veth.ko kernel/net/sched/sch_ingress.ko kernel/net/sched/cls_bpf.ko kernel/drivers/net/tun.ko"
 for m in $modules; do

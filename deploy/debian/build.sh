@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# build.sh BUILD VERSION: BUILD/synwave_VERSION_ARCHITECTURE.deb of what `make install` installs. Run by `make deb`.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+version=$2 root=$1/deb from=deploy/debian
+arch=$(dpkg --print-architecture)
+maintainer=${DEB_MAINTAINER:-synwave developers <synwave@users.noreply.github.com>}
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2> /dev/null || stat -c %Y Makefile)}
+export SOURCE_DATE_EPOCH
+umask 022
+
+rm -rf "$root"
+make -s install DESTDIR="$root" PREFIX=/usr SYSCONFDIR=/etc ZSHDIR=/usr/share/zsh/vendor-completions
+strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root/usr/sbin/synwave"
+gzip -9n "$root"/usr/share/man/man8/*
+doc=$root/usr/share/doc/synwave
+install -D -m 644 docs/metrics.md "$doc/metrics.md"
+{
+	cat $from/copyright
+	sed 's/^$/./; s/^/ /' LICENSES/BSD-2-Clause.txt
+} > "$doc/copyright"
+printf 'synwave (%s) bookworm; urgency=medium\n\n  * Built from the sources of this version.\n\n -- %s  %s\n' \
+	"$version" "$maintainer" "$(date -uRd "@$SOURCE_DATE_EPOCH")" | gzip -9n > "$doc/changelog.gz"
+install -D -m 644 $from/lintian-overrides "$root/usr/share/lintian/overrides/synwave"
+
+mkdir "$root/DEBIAN"
+(cd "$root" && find . -path ./DEBIAN -prune -o -path ./etc -prune -o -type f -printf '%P\0' | LC_ALL=C sort -z |
+	xargs -0 md5sum > DEBIAN/md5sums)
+echo /etc/default/synwave > "$root/DEBIAN/conffiles"
+install -m 755 -t "$root/DEBIAN" $from/postinst $from/prerm $from/postrm
+# the newest version of a symbol that it asks of libc is the oldest libc that it runs with
+glibc=$(objdump -T "$root/usr/sbin/synwave" | grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -V | tail -1)
+sed "s/@VERSION@/$version/; s/@ARCHITECTURE@/$arch/; s/@MAINTAINER@/$maintainer/; s/@GLIBC@/$glibc/
+	s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" $from/control > "$root/DEBIAN/control"
+dpkg-deb --root-owner-group -Zxz --build "$root" "$1/synwave_${version}_$arch.deb"

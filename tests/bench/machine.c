@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../frames.h"
+#include "../guards.h"
+#include "bench.h"
+#include "conf.h"
+#include "driver.skel.h"
+#include "guard_store.h"
+#include "skeleton.h"
+
+#define TEST_RUN_PLACE (1 << 1) /* BPF_PROG_TEST_RUN: the loopback device, ingress. Elsewhere a SYN would be a copy. */
+
+static void die(const char *what, int err)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(err < 0 ? -err : errno));
+	exit(1);
+}
+
+u64 bench_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * SW_NS_PER_S + ts.tv_nsec;
+}
+
+#define HALF_OPEN 65536
+static const u32 flows[TABLES] = {[SMALL] = 262144, [LARGE] = 1 << 20, [BARE] = 262144};
+
+static struct synwave_bpf *load(u32 kept, u32 half_open, bool ladder)
+{
+	struct synwave_bpf *skel = synwave_bpf__open();
+	struct bpf_program *prog;
+	struct sw_conf conf = {0};
+	int err;
+
+	if (!skel)
+		die("open", 0);
+	conf_sizes(&conf, kept, half_open);
+	conf_defaults(&conf);
+	conf.ladder = ladder;
+	skeleton_conf(skel, &conf);
+	bpf_object__for_each_program(prog, skel->obj) bpf_program__set_autoload(prog, prog == skel->progs.synwave_xdp);
+	err = synwave_bpf__load(skel);
+	if (err)
+		die("load", err);
+	return skel;
+}
+
+static int program(struct bench *b, enum bench_program p, struct synwave_bpf *skel)
+{
+	struct driver_bpf *d = b->driver;
+	struct bpf_program *of[BENCH_PROGRAMS] = {[P_EMPTY] = d->progs.empty,       [P_PARSE] = d->progs.parse_only,
+						  [P_LRU] = d->progs.lru_insert,    [P_HASH] = d->progs.hash_miss,
+						  [P_COOKIE] = d->progs.cookie_only, [P_SYNWAVE] = skel->progs.synwave_xdp};
+
+	return bpf_program__fd(of[p]);
+}
+
+void bench_open(struct bench *b)
+{
+	for (int i = 0; i < TABLES; i++)
+		b->skel[i] = load(flows[i], HALF_OPEN, i != BARE);
+	b->driver = driver_bpf__open_and_load();
+	if (!b->driver)
+		die("load the driver", 0);
+}
+
+void bench_close(struct bench *b)
+{
+	for (int i = 0; i < TABLES; i++)
+		synwave_bpf__destroy(b->skel[i]);
+	driver_bpf__destroy(b->driver);
+}
+
+static double run(int fd, struct frame *f, u32 runs, u32 want)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame_data(f), .data_size_in = f->len, .repeat = runs);
+	int err = bpf_prog_test_run_opts(fd, &opts);
+
+	if (err || (want && opts.retval == 0))
+		die("run", err ? err : -EINVAL);
+	return opts.duration;
+}
+
+double bench_bare(struct bench *b)
+{
+	struct frame f = {.len = 60};
+
+	return run(bpf_program__fd(b->driver->progs.empty), &f, 1 << 20, 1);
+}
+
+double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f, u32 addr_at, u32 hosts,
+		 u32 runs)
+{
+	struct driver_bpf *d = driver_bpf__open();
+	int fd = program(b, p, skel), err;
+	struct bpf_program *prog;
+	u32 zero = 0;
+	double ns;
+
+	if (!d)
+		die("open the driver", 0);
+	memcpy((void *)d->rodata->frame, frame_data(f), f->len);
+	d->rodata->frame_len = f->len;
+	d->rodata->addr_at = addr_at;
+	d->rodata->hosts = hosts;
+	bpf_object__for_each_program(prog, d->obj) bpf_program__set_autoload(prog, prog == d->progs.driver);
+	err = driver_bpf__load(d);
+	if (!err)
+		err = bpf_map_update_elem(bpf_map__fd(d->maps.under_test), &zero, &fd, 0);
+	if (err)
+		die("load the driver", err);
+	ns = run(bpf_program__fd(d->progs.driver), f, runs, 1);
+	driver_bpf__destroy(d);
+	return ns;
+}
+
+void bench_guard(struct synwave_bpf *skel, const char *yaml)
+{
+	struct store s = {.dir = "bench"};
+	char why[RULESET_WHY];
+	struct ruleset rs;
+
+#define FD_(field, name) s.fd.field = bpf_map__fd(skel->maps.field);
+	STORE_MAPS(FD_)
+#undef FD_
+	if (load_text(&rs, yaml, why) || guard_write(&s, &rs))
+		die(*s.why ? s.why : why, 0);
+	ruleset_free(&rs);
+}
+
+void bench_engine(struct bench *b, enum bench_table table, struct engine *e)
+{
+	if (engine_open(e, flows[table], HALF_OPEN))
+		die("memory", -ENOMEM);
+	memcpy(&e->conf, (void *)&b->skel[table]->rodata->conf, sizeof(e->conf));
+}
+
+void bench_lay(struct synwave_bpf *skel, struct engine *e)
+{
+	for (u32 at = 0; at < e->conf.sets; at++) {
+		for (u32 way = 0; way < SW_WAYS; way++)
+			e->set[at].conn[way].place[SW_CLIENT] = e->set[at].conn[way].place[SW_SERVER] = TEST_RUN_PLACE;
+		if (e->conf.ladder)
+			bpf_map__update_elem(skel->maps.ladders, &at, sizeof(at), &e->ladders[at], sizeof(e->ladders[at]),
+					     0);
+		bpf_map__update_elem(skel->maps.sets, &at, sizeof(at), &e->set[at], sizeof(e->set[at]), 0);
+		bpf_map__update_elem(skel->maps.tags, &at, sizeof(at), &e->tags[at], sizeof(e->tags[at]), 0);
+	}
+}

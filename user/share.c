@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "share.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int give(struct instance *in, const char *path, gid_t gid, mode_t mode)
+{
+	if (chown(path, -1, gid) || chmod(path, gid ? mode : mode & ~S_IRWXG))
+		return store_fail(&in->s, -errno, "cannot give group %u the right to read %s: %s", gid, path,
+				  strerror(errno));
+	return 0;
+}
+
+/* The way is changed by one at a time. */
+static int lock_parent(const char *parent, struct stat *st)
+{
+	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && !flock(fd, LOCK_EX) && !fstat(fd, st))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* Only where no group has a right: what another has arranged stays. */
+static void open_way(const char *parent, gid_t gid, char *note, size_t size)
+{
+	struct stat st = {};
+	int fd = lock_parent(parent, &st);
+	mode_t mode = st.st_mode & ALLPERMS;
+
+	if (fd < 0 || mode & S_IXOTH || (st.st_gid == gid && mode & S_IXGRP))
+		goto out;
+	if (!(mode & S_IRWXG) && !fchown(fd, -1, gid) && !fchmod(fd, mode | S_IXGRP))
+		snprintf(note, size, "%s had mode %04o: group %u may pass it now", parent, mode, gid);
+	else
+		snprintf(note, size, "group %u cannot read: %s has mode %04o; run `chmod o+x %s`", gid, parent, mode,
+			 parent);
+out:
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Whether something in the directory belongs to the group. */
+static bool has_any(int fd, gid_t gid)
+{
+	DIR *d = fdopendir(dup(fd));
+	struct dirent *e;
+	struct stat st;
+	bool any = !d; /* who cannot look changes nothing */
+
+	while (d && !any && (e = readdir(d)))
+		any = strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+		      !fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && st.st_gid == gid;
+	if (d)
+		closedir(d);
+	return any;
+}
+
+void share_end(const char *parent, gid_t gid)
+{
+	struct stat st;
+	int fd = gid ? lock_parent(parent, &st) : -1;
+
+	if (fd < 0)
+		return;
+	if (st.st_gid == gid && (st.st_mode & (S_IRWXG | S_IRWXO)) == S_IXGRP && !has_any(fd, gid) &&
+	    !fchmod(fd, st.st_mode & ALLPERMS & ~S_IXGRP))
+		(void)!fchown(fd, -1, 0);
+	close(fd);
+}
+
+int share_with(struct instance *in, gid_t gid, char *note, size_t size)
+{
+	char path[sizeof(in->s.dir) + 32], copy[sizeof(in->s.dir)], *parent;
+	struct stat before = {};
+	int err = 0;
+
+	*note = 0;
+	fstat(in->lock, &before);
+#define GIVE_(field, name) \
+	snprintf(path, sizeof(path), "%s/%s", in->s.dir, name); \
+	if (!err) \
+		err = give(in, path, gid, 0640);
+	STORE_MAPS(GIVE_)
+#undef GIVE_
+	if (!err)
+		err = give(in, in->s.dir, gid, 0750);
+	if (err)
+		return err;
+	memcpy(copy, in->s.dir, sizeof(copy));
+	parent = dirname(copy);
+	if (before.st_gid != gid)
+		share_end(parent, before.st_gid);
+	if (gid)
+		open_way(parent, gid, note, size);
+	return 0;
+}

@@ -16,7 +16,7 @@ ALL_CFLAGS = $(CFLAGS) $(HARDEN) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_
 	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
 # Static, all but libc: one file to copy to a server.
-LDLIBS  := -Wl,-z,now -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -lyaml -Wl,-Bdynamic
+LDLIBS  := -Wl,-z,now -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -lyaml -lncursesw -ltinfo -Wl,-Bdynamic
 
 SRC     := $(wildcard user/*.c)
 OBJ     := $(SRC:user/%.c=$(B)/user/%.o)
@@ -105,10 +105,12 @@ ENGINE := user/conf.c user/engine.c user/engine_guard.c user/ruleset.c user/word
 TEST_SHARED := tests/frames.c tests/exchanges.c tests/guards.c user/ruleset_file.c $(ENGINE)
 TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
-$(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TEST_HEADERS)
+TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_find.c percpu.c \
+	render_guard.c render_json.c ladder.c)
+$(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 \
-		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^) -lyaml -lm
+		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lm
 
 $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c user/guard_store.c \
 		user/store.c user/percpu.c $(TEST_HEADERS) $(SKEL)

@@ -20,8 +20,8 @@ struct command {
 	const char *help; /* options and notes, printed by `synwave NAME --help` */
 };
 
-extern const struct command cmd_attach, cmd_detach, cmd_status, cmd_stats, cmd_flows, cmd_show, cmd_trace, cmd_guard,
-	cmd_replay, cmd_export;
+extern const struct command cmd_attach, cmd_detach, cmd_status, cmd_stats, cmd_top, cmd_flows, cmd_show, cmd_trace,
+	cmd_guard, cmd_replay, cmd_export;
 
 /* "synwave: NAME: ..." on standard error, one line; returns the exit code. */
 int cmd_fail(const char *format, ...) __attribute__((format(printf, 1, 2))); /* EXIT_FAILED */

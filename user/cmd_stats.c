@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,11 +8,8 @@
 
 #include "cmd.h"
 #include "render.h"
-#include "snapshot.h"
+#include "since.h"
 #include "words.h"
-
-#define WATCH_MIN 0.05
-#define WATCH_MAX 86400.0
 
 struct options {
 	double every; /* seconds, 0 = once */
@@ -111,11 +107,7 @@ static int watch(const struct options *o, const struct global *g)
 		ret = take(now, g);
 		if (ret)
 			break;
-		if (before && before->created_ns != now->created_ns) {
-			snapshot_free(before);
-			before = NULL;
-		}
-		show(now, before, o, g->json);
+		show(now, since_valid(now, before) ? before : NULL, o, g->json);
 		ret = flush(&gone);
 		if (!o->every || gone || stop)
 			break;
@@ -135,15 +127,6 @@ static int watch(const struct options *o, const struct global *g)
 	return ret;
 }
 
-static bool parse_seconds(const char *text, double *seconds)
-{
-	char *end;
-
-	errno = 0;
-	*seconds = strtod(text, &end);
-	return !errno && end != text && !*end && isfinite(*seconds) && *seconds >= WATCH_MIN && *seconds <= WATCH_MAX;
-}
-
 static int run(int argc, char **argv, const struct global *g)
 {
 	static const struct option options[] = {
@@ -159,9 +142,9 @@ static int run(int argc, char **argv, const struct global *g)
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		if (opt == 'w') {
-			if (!parse_seconds(optarg ? optarg : "1", &o.every))
-				return cmd_usage(&cmd_stats, "--watch=%s: seconds from %g to %g", optarg, WATCH_MIN,
-						 WATCH_MAX);
+			if (!words_every(optarg ? optarg : "1", &o.every))
+				return cmd_usage(&cmd_stats, "--watch=%s: seconds from %g to %g", optarg,
+						 WORDS_EVERY_MIN, WORDS_EVERY_MAX);
 		} else if (opt == 's') {
 			if (!words_number(optarg, 0, SW_SERVICES, &n))
 				return cmd_usage(&cmd_stats, "--services %s: a number up to %d", optarg, SW_SERVICES);

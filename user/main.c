@@ -12,7 +12,7 @@
 #define PIN_DEFAULT "/sys/fs/bpf/synwave"
 
 static const struct command *const commands[] = {
-	&cmd_attach, &cmd_detach, &cmd_status, &cmd_stats,  &cmd_flows,
+	&cmd_attach, &cmd_detach, &cmd_status, &cmd_stats,  &cmd_top,    &cmd_flows,
 	&cmd_show,   &cmd_trace,  &cmd_guard,  &cmd_replay, &cmd_export,
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -109,12 +109,17 @@ void render_page(FILE *out, const struct scrape *s);
 #define TEXT_SIZE 64
 char *text_addr(char buf[TEXT_SIZE], const u32 addr[4]); /* as in sw_key: IPv4 may be mapped */
 char *text_endpoint(char buf[TEXT_SIZE], const char *addr, u16 port); /* 192.0.2.1:80, [2001:db8::1]:80 */
+char *text_listener(char buf[TEXT_SIZE], const struct sw_service_key *key); /* the same, of a service */
+char *text_source(char buf[TEXT_SIZE + 8], const struct sw_top_entry *e); /* 192.0.2.0/24; denied: the address alone */
+char *text_quantile(char buf[TEXT_SIZE], const struct sw_hist *h, u32 permille); /* a duration; - without samples */
 char *text_duration(char buf[TEXT_SIZE], u64 ns); /* three digits or two units: 412us, 1.24ms, 3m05s */
 char *text_delta(char buf[TEXT_SIZE], u64 ns); /* the same after a + */
 char *text_count(char buf[TEXT_SIZE], u64 n); /* 1,234,567 */
 char *text_clock(char buf[TEXT_SIZE], u64 ns, bool date); /* local time to the microsecond */
 char *text_flags(char buf[TEXT_SIZE], u8 flags); /* SYN+ACK; "none" */
 char *text_options(char *buf, size_t size, const struct record_end *e); /* mss 1460, wscale 7; may be empty */
+char *text_count_in(char buf[TEXT_SIZE], u64 n, int width); /* in at most `width` >= 5 columns: 1,234,567 or 1.23M */
+char *text_rate(char buf[TEXT_SIZE], double per_s); /* 12.3 or 1,234 */
 
 /* Everything written so far has reached the stream's other end, or -errno why not (-EPIPE: the reader left). */
 int render_flush(FILE *out);

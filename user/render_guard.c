@@ -105,8 +105,7 @@ static void json_rules(struct json *j, const struct ruleset *rs)
 	}
 }
 
-/* 192.0.2.0/24, or the address alone for a denied one. */
-static char *top_name(char name[TEXT_SIZE + 8], const struct sw_top_entry *e)
+char *text_source(char name[TEXT_SIZE + 8], const struct sw_top_entry *e)
 {
 	char addr[TEXT_SIZE];
 
@@ -136,7 +135,7 @@ void render_guard_json(struct json *j, const struct guard_view *v)
 		char name[TEXT_SIZE + 8];
 
 		json_obj(j);
-		json_ks(j, "source", top_name(name, e));
+		json_ks(j, "source", text_source(name, e));
 		json_ks(j, "reason", e->prefix == SW_TOP_DENIED ? "deny" : "source");
 		json_kn(j, "count", e->count);
 		json_kn(j, "error", e->error);
@@ -182,7 +181,7 @@ void render_guard_text(FILE *out, const struct guard_view *v)
 		const struct sw_top_entry *e = &v->top[i];
 		char age[TEXT_SIZE];
 
-		fprintf(out, "%-44s %14s %12s  %s ago%s\n", top_name(name, e), text_count(n, e->count),
+		fprintf(out, "%-44s %14s %12s  %s ago%s\n", text_source(name, e), text_count(n, e->count),
 			text_count(m, e->error),
 			text_duration(age, v->now_ns > e->last_ns ? v->now_ns - e->last_ns : 0),
 			e->prefix == SW_TOP_DENIED ? ", denied" : "");

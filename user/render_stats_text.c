@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* `stats` for people: one snapshot, and with the one before it what happened in between. */
 #include "render.h"
-#include "snapshot.h"
+#include "since.h"
 #include "synwave/hist.h"
 
 #define NAME_(symbol, name, help) [SW_##symbol] = name,
@@ -29,14 +29,9 @@ static void cell(const struct page *p, u64 n)
 
 static void rate(const struct page *p, u64 n, u64 was)
 {
-	double per_s = n > was ? (n - was) / p->seconds : 0;
 	char text[TEXT_SIZE];
 
-	if (per_s && per_s < 100)
-		snprintf(text, sizeof(text), "%.1f", per_s);
-	else
-		text_count(text, per_s);
-	fprintf(p->out, " %9s/s", text);
+	fprintf(p->out, " %9s/s", text_rate(text, since_count(n, was) / p->seconds));
 }
 
 static void counter(const struct page *p, u64 n, u64 was)
@@ -178,18 +173,13 @@ static void text_segments(const struct page *p)
 	}
 }
 
-/* What was measured since `was`; all of it without. */
-static void hist_since(struct sw_hist *h, const struct sw_hist *n, const struct sw_hist *was)
+char *text_quantile(char buf[TEXT_SIZE], const struct sw_hist *h, u32 permille)
 {
-	*h = *n;
-	if (!was)
-		return;
-	h->count = 0;
-	h->sum_ns = n->sum_ns - was->sum_ns;
-	for (u32 i = 0; i < SW_HIST_BUCKETS; i++) {
-		h->bucket[i] = n->bucket[i] - was->bucket[i];
-		h->count += h->bucket[i];
-	}
+	u64 ns = snapshot_quantile(h, permille);
+
+	if (h->count && ns != ~0ULL)
+		return text_duration(buf, ns);
+	return strcpy(buf, h->count ? "> 68s" : "-");
 }
 
 static void text_hist(const struct page *p, const char *name, const struct sw_hist *n, const struct sw_hist *was)
@@ -198,15 +188,12 @@ static void text_hist(const struct page *p, const char *name, const struct sw_hi
 	struct sw_hist h;
 	char text[TEXT_SIZE];
 
-	hist_since(&h, n, was);
+	since_hist(&h, n, was);
 	fprintf(p->out, "  %-16s", name);
 	cell(p, h.count);
 	fprintf(p->out, CELL, h.count ? text_duration(text, h.sum_ns / h.count) : "-");
-	for (u32 i = 0; i < SW_ARRAY_SIZE(permille); i++) {
-		u64 ns = snapshot_quantile(&h, permille[i]);
-
-		fprintf(p->out, CELL, !h.count ? "-" : ns == ~0ULL ? "> 68s" : text_duration(text, ns));
-	}
+	for (u32 i = 0; i < SW_ARRAY_SIZE(permille); i++)
+		fprintf(p->out, CELL, text_quantile(text, &h, permille[i]));
 	fputc('\n', p->out);
 }
 
@@ -225,10 +212,9 @@ static void text_latency(const struct page *p)
 
 static u64 syn_before(const struct page *p, const struct sw_service_key *key)
 {
-	for (u32 i = 0; i < p->before->services; i++)
-		if (!memcmp(&p->before->service[i].key, key, sizeof(*key)))
-			return p->before->service[i].count.syn;
-	return 0;
+	const struct snapshot_service *was = since_service(p->before->service, p->before->services, key);
+
+	return was ? was->count.syn : 0;
 }
 
 /* 99 of 100 SYNs were answered, and answers acknowledged, within this. */
@@ -255,13 +241,6 @@ static void text_service(const struct page *p, const struct snapshot_service *v,
 	fputc('\n', p->out);
 }
 
-static char *service_name(char name[TEXT_SIZE], const struct sw_service_key *key)
-{
-	char addr[TEXT_SIZE];
-
-	return text_endpoint(name, text_addr(addr, key->addr), key->port);
-}
-
 static void text_services(struct page p, u32 most)
 {
 	static const char *const column[] = {"SYN", "completed", "half-open", "refused", "SYN-ACK p99", "ACK p99"};
@@ -270,7 +249,7 @@ static void text_services(struct page p, u32 most)
 	char name[TEXT_SIZE];
 
 	for (u32 i = 0; i < n; i++) {
-		int width = strlen(service_name(name, &p.m->service[i].key)) + 2;
+		int width = strlen(text_listener(name, &p.m->service[i].key)) + 2;
 
 		if (width > p.label)
 			p.label = width;
@@ -279,7 +258,7 @@ static void text_services(struct page p, u32 most)
 	for (u32 i = 0; i < n; i++) {
 		const struct snapshot_service *v = &p.m->service[i];
 
-		text_service(&p, v, p.before ? syn_before(&p, &v->key) : 0, service_name(name, &v->key));
+		text_service(&p, v, p.before ? syn_before(&p, &v->key) : 0, text_listener(name, &v->key));
 	}
 	if (rest.count.syn || rest.count.completed || rest.half_open || rest.count.refused)
 		text_service(&p, &rest, p.before ? snapshot_rest(p.before, most).count.syn : 0, "(others)");
@@ -335,7 +314,7 @@ void render_stats_text(FILE *out, const struct snapshot *m, const struct snapsho
 	struct page p = {.out = out, .m = m, .before = before, .label = 18};
 
 	if (before)
-		p.seconds = (m->now_ns - before->now_ns) / 1e9;
+		p.seconds = since_seconds(m, before);
 	text_ifaces(&p);
 	text_now(&p);
 	text_books(&p);

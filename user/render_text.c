@@ -23,6 +23,13 @@ char *text_endpoint(char buf[TEXT_SIZE], const char *addr, u16 port)
 	return buf;
 }
 
+char *text_listener(char buf[TEXT_SIZE], const struct sw_service_key *key)
+{
+	char addr[TEXT_SIZE];
+
+	return text_endpoint(buf, text_addr(addr, key->addr), key->port);
+}
+
 static char *three_digits(char buf[TEXT_SIZE], double value, const char *unit)
 {
 	snprintf(buf, TEXT_SIZE, "%.*f%s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, unit);
@@ -111,6 +118,30 @@ char *text_options(char *buf, size_t size, const struct record_end *e)
 		len += snprintf(buf + len, size - len, "%sSACK", len ? ", " : "");
 	if (e->timestamps)
 		snprintf(buf + len, size - len, "%stimestamps", len ? ", " : "");
+	return buf;
+}
+
+char *text_count_in(char buf[TEXT_SIZE], u64 n, int width)
+{
+	static const char *const unit[] = {"", "k", "M", "G", "T", "P", "E"};
+	double value = n;
+	u32 i = 0;
+
+	if ((int)strlen(text_count(buf, n)) <= width)
+		return buf;
+	while (value >= 999.5) {
+		value /= 1000;
+		i++;
+	}
+	return three_digits(buf, value, unit[i]);
+}
+
+char *text_rate(char buf[TEXT_SIZE], double per_s)
+{
+	if (per_s > 0 && per_s < 99.95)
+		snprintf(buf, TEXT_SIZE, "%.1f", per_s);
+	else
+		text_count(buf, (u64)(2 * per_s + 1) / 2);
 	return buf;
 }
 

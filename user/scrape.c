@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "netns.h"
+#include "since.h"
 
 void scrape_init(struct scrape *s, const char *pin)
 {
@@ -25,15 +26,6 @@ void scrape_free(struct scrape *s)
 	forget(s);
 }
 
-static const struct snapshot_service *find(const struct snapshot_service *list, u32 count,
-					   const struct sw_service_key *key)
-{
-	for (u32 i = 0; i < count; i++)
-		if (!memcmp(&list[i].key, key, sizeof(*key)))
-			return &list[i];
-	return NULL;
-}
-
 /* A service that becomes one of the busiest takes its past along, one that ceases to be brings it: for Prometheus, a
  * counter that goes back has begun anew, and `other` would show its whole sum as a rate. So `other` counts what
  * happened while a service was in it, and nothing else. */
@@ -47,10 +39,10 @@ static void follow_other(struct scrape *s, u64 rest)
 	if (first)
 		s->before.moved = 0;
 	for (u32 i = 0; i < count && !first; i++)
-		if (!find(s->before.top, s->before.count, &top[i].key))
+		if (!since_service(s->before.top, s->before.count, &top[i].key))
 			s->before.moved += top[i].count.syn;
 	for (u32 i = 0; i < s->before.count && !first; i++)
-		if (!find(top, count, &s->before.top[i].key))
+		if (!since_service(top, count, &s->before.top[i].key))
 			s->before.moved -= s->before.top[i].count.syn;
 	s->other_syn = rest + s->before.moved;
 	/* services and the rest are not read at the same instant */

@@ -39,6 +39,16 @@ static int add_iface(void *ctx, const struct sw_iface_key *key, const struct sw_
 	return 0;
 }
 
+static int by_iface(const void *a, const void *b)
+{
+	const struct sw_iface_key *x = &((const struct snapshot_iface *)a)->key;
+	const struct sw_iface_key *y = &((const struct snapshot_iface *)b)->key;
+
+	if (x->netns != y->netns)
+		return x->netns < y->netns ? -1 : 1;
+	return x->ifindex < y->ifindex ? -1 : x->ifindex > y->ifindex;
+}
+
 static int by_key(const void *a, const void *b)
 {
 	const struct snapshot_service *x = a, *y = b;
@@ -253,6 +263,7 @@ int snapshot_take(struct snapshot *m, struct store *s)
 		err = store_services(s, snapshot_add_service, m);
 	if (err)
 		return err;
+	qsort(m->iface, m->ifaces, sizeof(*m->iface), by_iface);
 	snapshot_sort_keys(m);
 	err = take_acts(m, s);
 	if (!err)

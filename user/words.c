@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -114,6 +115,19 @@ bool words_duration(const char *text, u64 *ns)
 	if (!each || n > 365 * 86400000ULL * MS / each)
 		return false;
 	*ns = n * each;
+	return true;
+}
+
+bool words_every(const char *text, double *seconds)
+{
+	double s;
+	char *end;
+
+	errno = 0;
+	s = strtod(text, &end);
+	if (errno || end == text || *end || !isfinite(s) || s < WORDS_EVERY_MIN || s > WORDS_EVERY_MAX)
+		return false;
+	*seconds = s;
 	return true;
 }
 

@@ -17,6 +17,10 @@ extern const char *const sw_event_name[SW_EVENT_COUNT], *const sw_kind_name[SW_K
 bool words_number(const char *text, unsigned long long min, unsigned long long max, unsigned long long *value);
 /* 500ms, 60s, 5m, 2h, 5d, up to a year, in ns. */
 bool words_duration(const char *text, u64 *ns);
+/* How often something is looked at: seconds, fractions allowed. */
+#define WORDS_EVERY_MIN 0.05
+#define WORDS_EVERY_MAX 86400.0
+bool words_every(const char *text, double *seconds);
 /* 50/s, 3000/m, 10/h: so many, each so long (ns). */
 bool words_rate(const char *text, u64 *n, u64 *per_ns);
 /* The unit of a rate, from ns: "s". */

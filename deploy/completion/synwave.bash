@@ -20,7 +20,7 @@ _synwave_command() { # the command on the line so far, if any
 }
 
 _synwave() {
-	local commands='attach detach status stats flows show trace replay guard export'
+	local commands='attach detach status stats top flows show trace replay guard export'
 	local options='--pin --json --quiet --verbose --help --version'
 	local states='LISTEN SYN_SENT SYN_RCVD ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING LAST_ACK TIME_WAIT CLOSED
 		listen syn-sent syn-recv established fin-wait-1 fin-wait-2 close-wait closing last-ack time-wait closed'
@@ -61,7 +61,7 @@ _synwave() {
 		words=$timeouts
 		compopt -o nospace 2>/dev/null
 		;;
-	--flows | --half-open | --service | --services | --limit | --watch | --count | addr | port) return ;;
+	--flows | --half-open | --service | --services | --limit | --watch | --interval | --count | addr | port) return ;;
 	*)
 		case $command in
 		'') words="$commands $options" ;;
@@ -69,6 +69,7 @@ _synwave() {
 		detach) words="$options --all $(ls /sys/class/net 2>/dev/null)" ;;
 		status) words=$options ;;
 		stats) words="$options --watch --services" ;;
+		top) words="$options --interval" ;;
 		flows) words="$options --state --service --limit" ;;
 		guard)
 			words="$options show --yaml set allow deny remove apply"

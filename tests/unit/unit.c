@@ -14,6 +14,7 @@ void test_cells(void);
 void test_model(void);
 void test_guard(void);
 void test_trace(void);
+void test_top(void);
 void count_test(bool ok, const char *what);
 
 /* for the files that do not count themselves */
@@ -128,6 +129,7 @@ int main(void)
 	test_hist();
 	test_cells();
 	test_guard();
+	test_top();
 	test_model();
 	test_trace();
 	return tap_end("unit");

@@ -97,7 +97,7 @@ demo: root ## real clients and servers in namespaces, and what synwave saw (root
 .PHONY: check
 check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all $(B)/test/unit $(B)/test/prog $(FUZZ:%=$(B)/fuzz/%-corpus)
+	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------
@@ -217,9 +217,13 @@ SHARED     := $(filter-out %/tests.yml,$(wildcard deploy/prometheus/*.yml)) $(wi
 UNITS      := synwave@.service synwave-exporter.service
 
 .PHONY: install deb deb-check clean help
-install: all ## program, manual, completions, units below DESTDIR/PREFIX; defaults below DESTDIR/etc
+$(B)/synwave.8: docs/man/synwave.8.scd
+	@mkdir -p $(@D)
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(stat -c %Y $<)} scdoc < $< > $@.tmp && mv $@.tmp $@
+
+install: all $(B)/synwave.8 ## program, manual, completions, units below DESTDIR/PREFIX; defaults below DESTDIR/etc
 	install -D -m 755 $(B)/synwave $(TO)/sbin/synwave
-	install -D -m 644 docs/man/synwave.8 $(TO)/share/man/man8/synwave.8
+	install -D -m 644 $(B)/synwave.8 $(TO)/share/man/man8/synwave.8
 	install -D -m 644 deploy/completion/synwave.bash $(TO)/share/bash-completion/completions/synwave
 	install -D -m 644 deploy/completion/_synwave $(DESTDIR)$(ZSHDIR)/_synwave
 	install -D -m 644 deploy/systemd/synwave.sysusers $(TO)/lib/sysusers.d/synwave.conf

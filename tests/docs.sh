@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # The manual and the completion against the program: nothing that exists is missing there.
 cd "$(dirname "$0")/.." || exit 1
-man=docs/man/synwave.8 completion=deploy/completion/synwave.bash zsh=deploy/completion/_synwave synwave=build/synwave
+man=docs/man/synwave.8.scd completion=deploy/completion/synwave.bash zsh=deploy/completion/_synwave synwave=build/synwave
 passed=0 failed=0 skipped=0
 
 # check NAME [MISSING...]: passed when nothing is missing.
@@ -22,11 +22,13 @@ skip() {
 	((skipped++))
 }
 
-section() { sed -n "/^\.S[sh] $1\$/,\$p" "$man" | sed '1!{/^\.S[sh]/,$d}'; }
+# The words of the page without scdoc's marks for bold and underlined.
+plain=$(sed -E 's/\*//g; s/(^|[^A-Za-z0-9_])_+/\1/g; s/_+([^A-Za-z0-9_]|$)/\1/g; s/\\//g' "$man")
+section() { sed -n "/^##* $1\$/,\$p" <<< "$plain" | sed '1!{/^#/,$d}'; }
 # From the words on standard input, those that are no item of a section of the manual.
 not_items() {
 	local items word
-	items=$(section "$1" | grep '^\.It')
+	items=$(section "$1" | awk '/^\t/ && last !~ /^\t/ { print last } { last = $0 }')
 	while read -r word; do grep -qw -- "$word" <<< "$items" || echo "$word"; done
 }
 # Names of a list of tables.h: column 2 of it, or "name value" with the one after.
@@ -42,13 +44,12 @@ milliseconds() {
 # --- commands and options
 commands=$("$synwave" --help | sed -n '/^$/,/^$/s/^  \([a-z]*\) .*/\1/p')
 [ "$(wc -w <<< "$commands")" -ge 6 ] || check "commands are found in --help" "only: $commands"
-plain=$(sed 's/Fl -/--/g' "$man")
 offered=$(sed -n '/^_synwave()/,$p' "$completion")
 for command in '' $commands; do
 	help=$("$synwave" ${command:+"$command"} --help | sed "s/\`[^\`]*\`//g") # there other commands are spoken of
 	missing=() uncompleted=() unoffered=()
 	offers=$({ command -v zsh > /dev/null && timeout 60 tests/complete.zsh deploy/completion "synwave $command --"; } || cat "$zsh")
-	[ -z "$command" ] || grep -q "^\.Ss $command\b" "$man" || missing+=("$command")
+	[ -z "$command" ] || grep -q "^## $command\b" <<< "$plain" || missing+=("$command")
 	for word in $command $(grep -oE -- '--[a-z][a-z-]+' <<< "$help" | sort -u); do
 		grep -qE -- "(^|[^a-z-])$word([^a-z-]|\$)" <<< "$plain" || missing+=("$word")
 		grep -qE -- "(^|[^a-z-])$word([^a-z-]|\$)" <<< "$offered" || uncompleted+=("$word")
@@ -68,7 +69,7 @@ for list in SW_STATES:STATES SW_EVENTS:EVENTS SW_REASONS:"IGNORED FRAMES" SW_TIM
 done
 missing=()
 while read -r name ms; do
-	text=$(section TIMEOUTS | sed -n "s/^\.It Cm $name No = //p")
+	text=$(section TIMEOUTS | sed -n "s/^$name = //p")
 	case $text in
 	*ms) said=${text%ms} ;;
 	*d) said=$((${text%d} * 86400000)) ;;
@@ -85,12 +86,12 @@ mapfile -t missing < <(
 			user/render_*.c user/cmd_status.c | cut -d'"' -f2
 		names SW_KINDS
 		names SW_BOOKS
-	} | sort -u | while read -r key; do grep -qw "$key" "$man" || echo "$key"; done
+	} | sort -u | while read -r key; do grep -qw "$key" <<< "$plain" || echo "$key"; done
 )
 check "manual: every JSON key" "${missing[@]}"
 
 series=$(sed -n 's/^At most [0-9]*: \([0-9]*\) and one an interface.*/\1/p' docs/metrics.md)
-if [ -n "$series" ] && grep -q "at most $series series, and one an interface" "$man"; then missing=(); else missing=("$series"); fi
+if [ -n "$series" ] && tr "\n" " " <<< "$plain" | tr -s "\t " " " | grep -q "at most $series series, and one an interface"; then missing=(); else missing=("$series"); fi
 check "manual: how many series there are" "${missing[@]}"
 
 missing=()
@@ -147,15 +148,16 @@ else
 	skip "completion, zsh: in use: zsh is not installed"
 fi
 
-if command -v mandoc > /dev/null; then
-	# what other pages are installed is no matter of ours
-	mapfile -t missing < <(mandoc -Tlint "$man" 2>&1 | grep -v 'mandoc\.db\|referenced manual not found')
-	check "manual: mandoc -Tlint" "${missing[@]}"
+missing=()
+if ! command -v scdoc > /dev/null; then
+	skip "manual: renders: scdoc is not installed"
+elif ! scdoc < "$man" > /dev/null 2>&1; then
+	check "manual: scdoc takes it" "$(scdoc < "$man" 2>&1 > /dev/null)"
 elif command -v man > /dev/null; then
-	mapfile -t missing < <(LC_ALL=C.UTF-8 timeout 60 man --warnings -l "$man" 2>&1 > /dev/null)
+	mapfile -t missing < <(scdoc < "$man" | LC_ALL=C.UTF-8 timeout 60 man --warnings -l - 2>&1 > /dev/null)
 	check "manual: man --warnings" "${missing[@]}"
 else
-	skip "manual renders without warnings: neither mandoc nor man is installed"
+	skip "manual: renders without warnings: man is not installed"
 fi
 
 tail=

@@ -44,6 +44,29 @@ __attribute__((noinline)) int skb_options(struct __sk_buff *skb)
 	return parse_options(skb, false);
 }
 
+/* So many words of the frame's first piece. */
+static __always_inline bool lift(u8 *from, u8 *end, u32 *to, u32 words)
+{
+	if (from + 4 * words > end)
+		return false;
+	SW_UNROLL
+	for (u32 i = 0; i < words; i++)
+		to[i] = ((u32 *)from)[i];
+	return true;
+}
+
+/* A TCP header of a usual size, without the helper that reads any. */
+static __always_inline bool lift_tcp(struct xdp_md *ctx, u32 at, u32 *to, u32 size)
+{
+	u8 *from = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	from += at & 0x3fff;
+	return size == 40   ? lift(from, end, to, 10)
+	       : size == 32 ? lift(from, end, to, 8)
+	       : size == 24 ? lift(from, end, to, 6)
+			    : false;
+}
+
 /* What the kernel's cookies are made of: the headers of the segment in the scratch, into w->reply; of the IP header
  * version and addresses, of the TCP header so much. */
 static __always_inline bool load_headers(void *ctx, bool xdp, struct scratch *w, u32 tcp_size)
@@ -54,7 +77,8 @@ static __always_inline bool load_headers(void *ctx, bool xdp, struct scratch *w,
 	SW_OPAQUE(size);
 	size = (size & 63) + 1;
 	r->tcp_size = tcp_size;
-	if (load(ctx, xdp, w->packet.options_at - 20, r->tcp, size))
+	if (!(xdp && lift_tcp(ctx, w->packet.options_at - 20, (u32 *)r->tcp, tcp_size)) &&
+	    load(ctx, xdp, w->packet.options_at - 20, r->tcp, size))
 		return false;
 	u32 from = w->packet.from & 1;
 	const u32 *source = w->packet.key.addr[from], *target = w->packet.key.addr[from ^ 1];
@@ -103,13 +127,13 @@ static __always_inline bool lay(u8 *ip, u8 *end, const u32 *out, u32 words)
 }
 
 /* Puts w->reply.out in place of everything behind the Ethernet header and its tags. */
-static __always_inline bool answer_xdp(struct xdp_md *ctx, const struct scratch *w, u32 frame)
+static __always_inline bool answer_xdp(struct xdp_md *ctx, const struct scratch *w)
 {
 	const struct reply *r = &w->reply;
 	u32 at = w->packet.ip_at, size = r->out_size;
 	u16 mac[3];
 
-	if (bpf_xdp_adjust_tail(ctx, (int)(at + size - frame)))
+	if (bpf_xdp_adjust_tail(ctx, (int)(at + size - w->size)))
 		return false;
 	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = f + (at & 63);
 	if (f + 12 > end)
@@ -142,7 +166,7 @@ static __always_inline bool answer_skb(struct __sk_buff *skb, struct scratch *w)
 }
 
 /* One challenge; the verdict after it: sent, or why not. */
-static __always_inline u32 challenge(void *ctx, bool xdp, u32 frame)
+static __always_inline u32 challenge(void *ctx, bool xdp)
 {
 	u32 zero = 0, gen, mtu = 0;
 	struct scratch *w = bpf_map_lookup_elem(&scratch, &zero);
@@ -158,7 +182,7 @@ static __always_inline u32 challenge(void *ctx, bool xdp, u32 frame)
 	u32 verdict = cookie_make(ctx, w, r->mode != SW_GUARD_ENFORCE, r->rmem_max, w->now);
 	if (verdict != SW_V_CHALLENGE_SERVICE || r->mode != SW_GUARD_ENFORCE)
 		return verdict;
-	if (xdp ? !answer_xdp(ctx, w, frame) : !answer_skb(ctx, w))
+	if (xdp ? !answer_xdp(ctx, w) : !answer_skb(ctx, w))
 		return SW_V_PASS_ERROR;
 	note_challenge(w->now);
 	return verdict;
@@ -167,12 +191,12 @@ static __always_inline u32 challenge(void *ctx, bool xdp, u32 frame)
 /* Functions of their own to the verifier: the context, and everything else anew from the maps. */
 __attribute__((noinline)) int xdp_challenge(struct xdp_md *ctx)
 {
-	return challenge(ctx, true, bpf_xdp_get_buff_len(ctx));
+	return challenge(ctx, true);
 }
 
 __attribute__((noinline)) int skb_challenge(struct __sk_buff *skb)
 {
-	int verdict = challenge(skb, false, skb->len);
+	int verdict = challenge(skb, false);
 
 	if (verdict == SW_V_CHALLENGE_SERVICE)
 		skb->mark = COOKIE_MARK;

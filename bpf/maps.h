@@ -172,6 +172,7 @@ struct scratch {
 	struct sw_judgement judgement;
 	struct reply reply;
 	u64 now; /* of a SYN that the guard judges, ns */
+	u32 size; /* of the frame, on the wire */
 	u32 at; /* the segment's set ... */
 	u16 tag; /* ... and tag; 0: not asked for yet */
 	u16 cookie; /* what the guard found out: the ACK brings a valid cookie */

@@ -113,6 +113,7 @@ __attribute__((noinline)) int xdp_look(struct xdp_md *ctx)
 
 	if (!w)
 		return false;
+	w->size = s.size;
 	why = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
 	return look(why, w);
 }

@@ -4,7 +4,6 @@ import contextlib
 import json
 import socket
 import subprocess
-import time
 
 from lib import (FAMILIES, MAC, MODE_NAMES, OPTIONS, SYN, SYNFLOOD, V4, V6, Fail, Synwave, address, check, equal,
                  ethernet, ghosts, inside, ip, listener, meet, neighbour, netstat, nothing_left, packet, pair, part,
@@ -208,7 +207,7 @@ def guard_leaves_the_living(mode, f):
 
     sw.cmd("guard", "set", "mode=enforce", "service.default=1/h burst 1 over cookie", "verified=1s")
     met = meet(server, "cli", f)  # the burst is used up
-    time.sleep(3)  # what was verified by then is forgotten: a tick is 1.07 s
+    until(lambda: not guard(sw)["verified_sources"], "the verified sources to be forgotten")
     before = netstat("srv", "TCPSYNChallenge")
     syn_on(older[0])
     syn_on(seen[0])

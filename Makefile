@@ -163,9 +163,9 @@ $(B)/fuzz/model: tests/fuzz/model.c $(wildcard tests/unit/model*.c) $(ENGINE) $(
 .PHONY: fuzz fuzz-corpus
 fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60): parse, table, replay, model; findings: build/fuzz
 	@for t in $(FUZZ); do \
-		mkdir -p $(B)/fuzz/work/$$t; \
+		mkdir -p $(B)/fuzz/found/$$t; \
 		$(B)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(B)/fuzz/$$t- \
-			$(B)/fuzz/work/$$t tests/fuzz/corpus/$$t || exit 1; \
+			$(B)/fuzz/found/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 	@$(B)/fuzz/model $(FUZZ_SECONDS)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)

@@ -105,7 +105,7 @@ ENGINE := user/conf.c user/engine.c user/engine_guard.c user/ruleset.c user/word
 TEST_SHARED := tests/frames.c tests/exchanges.c tests/guards.c user/ruleset_file.c $(ENGINE)
 TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
-TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_find.c percpu.c \
+TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_walk.c percpu.c \
 	render_guard.c render_json.c ladder.c)
 $(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
 	@mkdir -p $(@D)

@@ -236,8 +236,8 @@ static __always_inline enum sw_known known(struct scratch *w)
 
 	if (!t || !sw_match(t, w->tag, 0, &waiting))
 		return SW_KNOWN_NOT;
-	struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
-	return set ? sw_known(t, set, w->tag, &w->packet.key) : SW_KNOWN_NOT;
+	struct sw_shelf f;
+	return shelf_of(&f, at) ? sw_known(&f, w->tag, &w->packet.key) : SW_KNOWN_NOT;
 }
 
 /* A SYN that comes in: what to do with it. */

@@ -9,15 +9,18 @@
 
 #include "uapi.h"
 
-const volatile struct sw_conf conf = {.sets = 1};
+const volatile struct sw_conf conf = {.sets = 1, .live_ways = 1, .half_ways = 1};
 const volatile u32 netns; /* inode of the network namespace that the program is loaded for */
 /* `synwave replay --engine kernel` runs these very programs by BPF_PROG_TEST_RUN with a capture's clock. To the attached
  * program this is `false`, and the verifier removes what depends on it. */
 const volatile bool replay = false;
 struct sw_replay replay_io;
 
+/* The table (abi.h). BPF_F_MMAPABLE, though nobody maps them: only then does the kernel begin an array's values at a page;
+ * else each of these would lie across two cache lines. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* set at attach */
 	__type(key, u32);
 	__type(value, struct sw_tags);
@@ -25,6 +28,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* set at attach */
 	__type(key, u32);
 	__type(value, struct sw_set);
@@ -33,6 +37,23 @@ struct {
 /* Written under the lock of the set of the same index. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* set at attach */
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct sw_live)); /* set at attach: as many as a set has */
+} live SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* set at attach */
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct sw_half)); /* set at attach: as many as a set has */
+} half SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* set at attach; stays 1 without ladders */
 	__type(key, u32);
 	__type(value, struct sw_ladders);
@@ -106,6 +127,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* for its alignment */
 	__uint(max_entries, SW_GUARD_ALL_CELLS);
 	__type(key, u32);
 	__type(value, u64);
@@ -113,6 +135,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* for its alignment */
 	__uint(max_entries, SW_VERIFIED_SETS);
 	__type(key, u32);
 	__type(value, struct sw_verified);
@@ -169,6 +192,7 @@ struct reply {
 struct scratch {
 	struct sw_packet packet;
 	struct sw_step step;
+	struct sw_conn conn; /* the segment's */
 	struct sw_judgement judgement;
 	struct reply reply;
 	u64 now; /* of a SYN that the guard judges, ns */
@@ -201,6 +225,18 @@ static __always_inline void place(struct scratch *w)
 
 	w->at = sw_set_of(hash, conf.sets);
 	w->tag = sw_tag_of(hash);
+}
+
+/* The set of the segment in the scratch, and what lies beside it. False: a map could not be read. */
+static __always_inline bool shelf_of(struct sw_shelf *f, u32 at)
+{
+	f->conf = &conf;
+	f->tags = bpf_map_lookup_elem(&tags, &at);
+	f->set = bpf_map_lookup_elem(&sets, &at);
+	f->live = bpf_map_lookup_elem(&live, &at);
+	f->half = bpf_map_lookup_elem(&half, &at);
+	f->ladders = conf.ladder ? bpf_map_lookup_elem(&ladders, &at) : NULL;
+	return f->tags && f->set && f->live && f->half && (!conf.ladder || f->ladders);
 }
 
 static __always_inline u64 clock(void)

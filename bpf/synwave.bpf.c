@@ -21,6 +21,7 @@ struct sight {
 __attribute__((noinline)) int track(u32 ifindex)
 {
 	u32 zero = 0, at;
+	struct sw_shelf f;
 	struct scratch *w = workplace();
 	struct sw_stats *st = bpf_map_lookup_elem(&stats, &zero);
 
@@ -29,10 +30,7 @@ __attribute__((noinline)) int track(u32 ifindex)
 	if (!w->tag)
 		place(w);
 	at = w->at;
-	struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
-	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
-	struct sw_ladders *ladder = conf.ladder ? bpf_map_lookup_elem(&ladders, &at) : NULL;
-	if (!t || !set || (conf.ladder && !ladder)) {
+	if (!shelf_of(&f, at)) {
 		st->ignored[SW_NO_TABLE]++;
 		return 0;
 	}
@@ -41,12 +39,13 @@ __attribute__((noinline)) int track(u32 ifindex)
 	w->step.cookie = w->cookie;
 	w->step.listen = anybody(now);
 	SW_STAGE();
-	bpf_spin_lock(&set->lock);
-	sw_table_step(t, set, ladder, w->tag, &w->packet, now, &conf, &w->step, &w->trace);
-	bpf_spin_unlock(&set->lock);
+	bpf_spin_lock(&f.set->lock);
+	sw_table_step(&f, w->tag, &w->packet, now, &w->step, &w->conn, &w->trace);
+	bpf_spin_unlock(&f.set->lock);
 	if (replay) {
 		replay_io.set = at;
 		replay_io.way = w->step.way;
+		replay_io.came = w->step.came;
 		replay_io.dropped = w->step.dropped;
 	}
 	record(&w->step, &w->packet, st);

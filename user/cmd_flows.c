@@ -41,18 +41,19 @@ static bool passes(const struct filter *f, const struct sw_conn *c)
 
 #define STOP 1 /* enough */
 
-static int show_set(void *ctx, const struct sw_set *set, const struct sw_tags *tags)
+static int show_set(void *ctx, const struct sw_shelf *shelf)
 {
 	struct flows *f = ctx;
+	struct sw_conn c;
 	struct record r;
 
-	for (u32 left = set->used & SW_ALL_WAYS; left; left &= left - 1) {
+	for (u32 left = shelf->set->used & SW_ALL_WAYS; left; left &= left - 1) {
 		u32 way = sw_lowest(left);
-		const struct sw_conn *c = &set->conn[way];
 
-		if (sw_expired(set, way, tags->active, f->tick) || !passes(&f->filter, c))
+		if (!sw_load(shelf, way, &c) || sw_expired(&c, way, shelf->tags->active, f->tick) ||
+		    !passes(&f->filter, &c))
 			continue;
-		record_from(&r, c, false, f->epoch_ns);
+		record_from(&r, &c, false, f->epoch_ns);
 		if (f->json)
 			render_record_json(f->json, &r);
 		else

@@ -12,18 +12,27 @@ static u32 ceil_div(u64 a, u32 b)
 	return (a + b - 1) / b;
 }
 
+#define HALF_MIN 2
+#define LIVE_MIN 4
+
 void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open)
 {
 	u64 both = (u64)flows + half_open;
 	u32 half = ((u64)SW_WAYS * half_open + both / 2) / both;
 
-	half = half < SW_HALF_MIN ? SW_HALF_MIN : half > 26 ? 26 : half;
-	u32 by_flows = ceil_div(flows, SW_WAYS - half), by_half = ceil_div(half_open, half);
+	half = half < HALF_MIN ? HALF_MIN : half > SW_WAYS - LIVE_MIN ? SW_WAYS - LIVE_MIN : half;
+	u32 by_flows = ceil_div(flows, SW_WAYS - half - SW_LOOSE), by_half = ceil_div(half_open, half);
 	u64 sets = by_flows > by_half ? by_flows : by_half;
 	/* a quarter more: sets fill unevenly, and what was asked for must fit */
 	conf->sets = (sets * 5 + 3) / 4;
-	conf->kept_ways = SW_WAYS - SW_HALF_MIN;
-	conf->half_ways = 2 * half > conf->kept_ways ? conf->kept_ways : 2 * half;
+	conf->live_ways = SW_WAYS - half;
+	conf->half_ways = half;
+}
+
+u64 conf_memory(const struct sw_conf *conf)
+{
+	return (u64)conf->sets * (sizeof(struct sw_tags) + sizeof(struct sw_set) + conf->live_ways * sizeof(struct sw_live) +
+				  conf->half_ways * sizeof(struct sw_half));
 }
 
 int conf_defaults(struct sw_conf *conf)

@@ -26,9 +26,11 @@ int engine_open(struct engine *e, u32 flows, u32 half_open)
 	e->conf.ladder = 1;
 	e->set = calloc(e->conf.sets, sizeof(*e->set));
 	e->tags = aligned_alloc(64, (size_t)e->conf.sets * sizeof(*e->tags));
+	e->live = calloc((size_t)e->conf.sets * e->conf.live_ways, sizeof(*e->live));
+	e->half = calloc((size_t)e->conf.sets * e->conf.half_ways, sizeof(*e->half));
 	e->ladders = calloc(e->conf.sets, sizeof(*e->ladders));
 	e->birth = calloc((size_t)e->conf.sets * SW_WAYS, sizeof(*e->birth));
-	if (!err && (!e->set || !e->tags || !e->ladders || !e->birth))
+	if (!err && (!e->set || !e->tags || !e->live || !e->half || !e->ladders || !e->birth))
 		err = -ENOMEM;
 	if (err)
 		engine_close(e);
@@ -45,53 +47,81 @@ void engine_close(struct engine *e)
 	e->guard = NULL;
 	free(e->set);
 	free(e->tags);
+	free(e->live);
+	free(e->half);
 	free(e->ladders);
 	free(e->birth);
 	e->set = NULL;
 	e->tags = NULL;
+	e->live = NULL;
+	e->half = NULL;
 	e->ladders = NULL;
 	e->birth = NULL;
 }
 
+struct sw_shelf engine_shelf(const struct engine *e, u32 at)
+{
+	return (struct sw_shelf){
+		.conf = &e->conf,
+		.tags = &e->tags[at],
+		.set = &e->set[at],
+		.live = &e->live[(size_t)at * e->conf.live_ways],
+		.half = &e->half[(size_t)at * e->conf.half_ways],
+		.ladders = &e->ladders[at],
+	};
+}
+
+bool engine_conn(const struct engine *e, u32 at, u32 way, struct sw_conn *c)
+{
+	struct sw_shelf f = engine_shelf(e, at);
+
+	return f.set->used >> way & 1 && sw_load(&f, way, c);
+}
+
 void engine_before(const struct engine *e, u32 at, struct engine_before *b)
 {
-	memcpy(&b->set, &e->set[at], sizeof(b->set));
+	struct sw_shelf f = engine_shelf(e, at);
+
+	memcpy(&b->set, f.set, sizeof(b->set));
+	memcpy(b->live, f.live, e->conf.live_ways * sizeof(*f.live));
+	memcpy(b->half, f.half, e->conf.half_ways * sizeof(*f.half));
 	memcpy(&b->ladders, &e->ladders[at], sizeof(b->ladders));
 }
 
-void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct engine_before *before)
+void engine_stepped(struct engine *e, u32 at, u32 way, u32 came, u32 dropped, struct engine_before *before)
 {
 	u64 *birth = &e->birth[(size_t)at * SW_WAYS];
+	struct sw_shelf f = {.conf = &e->conf, .set = &before->set, .live = before->live, .half = before->half};
+	bool stayed = came < SW_WAYS && !(dropped >> came & 1);
+	struct sw_conn c;
 
-	for (u32 w = 0; w < SW_WAYS; w++) {
-		if (!(dropped >> w & 1))
-			continue;
-		if (e->gone)
-			e->gone(e->ctx, &before->set.conn[w], &before->ladders.way[w], birth[w]);
-		birth[w] = e->frames;
-	}
-	if (way < SW_WAYS && !(before->set.used >> way & 1))
-		birth[way] = e->frames;
+	for (u32 w = 0; w < SW_WAYS; w++)
+		if (dropped >> w & 1 && e->gone && sw_load(&f, w, &c))
+			e->gone(e->ctx, &c, &before->ladders.way[w], birth[w]);
+	if (way < SW_WAYS)
+		birth[way] = stayed ? birth[came] : e->frames;
 }
 
 static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 {
 	u32 hash = sw_hash(&e->conf, &p->key), at = sw_set_of(hash, e->conf.sets);
 	struct sw_step step = {.listen = !!e->told};
+	struct sw_shelf f = engine_shelf(e, at);
 	struct engine_before before;
 	struct sw_trace trace = {0};
+	struct sw_conn c;
 
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
 		return;
 	if (e->guard && p->kind == SW_KIND_SYN &&
-	    sw_known(&e->tags[at], &e->set[at], sw_tag_of(hash), &p->key) != SW_KNOWN_LIVING) {
+	    sw_known(&f, sw_tag_of(hash), &p->key) != SW_KNOWN_LIVING) {
 		e->verdict = engine_guard_judge(e->guard, p, now);
 		if (e->verdict < SW_VERDICT_COUNT)
 			e->stats.verdict[e->verdict]++;
 	}
 	engine_before(e, at, &before);
-	sw_table_step(&e->tags[at], &e->set[at], &e->ladders[at], sw_tag_of(hash), p, now, &e->conf, &step, &trace);
-	engine_stepped(e, at, step.way, step.dropped, &before);
+	sw_table_step(&f, sw_tag_of(hash), p, now, &step, &c, &trace);
+	engine_stepped(e, at, step.way, step.came, step.dropped, &before);
 	if (step.told)
 		e->told(e->ctx, &trace);
 	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
@@ -151,9 +181,11 @@ void engine_finish(struct engine *e)
 {
 	if (e->driver->finish)
 		e->driver->finish(e);
-	for (u32 at = 0; at < e->conf.sets; at++)
+	for (u32 at = 0; at < e->conf.sets; at++) {
+		struct sw_conn c;
+
 		for (u32 way = 0; way < SW_WAYS; way++)
-			if (e->set[at].used >> way & 1)
-				e->gone(e->ctx, &e->set[at].conn[way], &e->ladders[at].way[way],
-					e->birth[(size_t)at * SW_WAYS + way]);
+			if (engine_conn(e, at, way, &c))
+				e->gone(e->ctx, &c, &e->ladders[at].way[way], e->birth[(size_t)at * SW_WAYS + way]);
+	}
 }

@@ -21,6 +21,8 @@ struct engine {
 	struct sw_conf conf;
 	struct sw_set *set;
 	struct sw_tags *tags;
+	struct sw_live *live; /* conf.live_ways a set */
+	struct sw_half *half; /* conf.half_ways */
 	struct sw_ladders *ladders;
 	u64 *birth; /* number of the frame that began what lies in a way */
 	u64 frames; /* fed so far */
@@ -40,9 +42,15 @@ struct engine {
 /* A set and what lies beside it, as it was before a step. */
 struct engine_before {
 	struct sw_set set;
+	struct sw_live live[SW_WAYS];
+	struct sw_half half[SW_WAYS];
 	struct sw_ladders ladders;
 };
 void engine_before(const struct engine *e, u32 at, struct engine_before *b);
+/* The set, and what lies beside it. */
+struct sw_shelf engine_shelf(const struct engine *e, u32 at);
+/* The connection in a way of a set, into *c; false: there is none. */
+bool engine_conn(const struct engine *e, u32 at, u32 way, struct sw_conn *c);
 
 int engine_open(struct engine *e, u32 flows, u32 half_open);
 /* The same in the kernel; on error one line in `why`. */
@@ -54,7 +62,7 @@ void engine_close(struct engine *e);
 /* One frame; `cap` bytes of `size` are there. `l3`: it begins with the IP header. */
 void engine_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now);
 /* For drivers: a step changed set `at`. */
-void engine_stepped(struct engine *e, u32 at, u32 way, u32 dropped, const struct engine_before *before);
+void engine_stepped(struct engine *e, u32 at, u32 way, u32 came, u32 dropped, struct engine_before *before);
 /* Reports what is still in the table, as it stands at the time of the last frame. */
 void engine_finish(struct engine *e);
 

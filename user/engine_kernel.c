@@ -53,10 +53,13 @@ static void kernel_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, b
 	if (io->set >= e->conf.sets)
 		return;
 	u32 at = io->set;
+	struct sw_shelf f = engine_shelf(e, at);
 	engine_before(e, at, &before);
-	bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), &e->set[at], sizeof(before.set), 0);
+	bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), f.set, sizeof(before.set), 0);
+	bpf_map__lookup_elem(skel->maps.live, &at, sizeof(at), f.live, e->conf.live_ways * sizeof(*f.live), 0);
+	bpf_map__lookup_elem(skel->maps.half, &at, sizeof(at), f.half, e->conf.half_ways * sizeof(*f.half), 0);
 	bpf_map__lookup_elem(skel->maps.ladders, &at, sizeof(at), &e->ladders[at], sizeof(before.ladders), 0);
-	engine_stepped(e, at, io->way, io->dropped, &before);
+	engine_stepped(e, at, io->way, io->came, io->dropped, &before);
 }
 
 static void kernel_finish(struct engine *e)

@@ -134,7 +134,7 @@ static int fill_meta(struct instance *in, const struct wish *w)
 	clock_gettime(CLOCK_REALTIME, &now);
 	m->magic = SW_MAGIC;
 	m->layout = SW_LAYOUT;
-	m->conn_size = sizeof(struct sw_conn);
+	m->conn_size = sizeof(struct sw_live);
 	m->flows = w->flows ? w->flows : CONF_FLOWS;
 	m->half_open = w->half_open ? w->half_open : CONF_HALF_OPEN;
 	m->created_ns = now.tv_sec * SW_NS_PER_S + now.tv_nsec;

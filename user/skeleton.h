@@ -19,6 +19,14 @@ static inline int skeleton_conf(struct synwave_bpf *skel, const struct sw_conf *
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.sets, conf->sets);
 	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.live, conf->sets);
+	if (!err)
+		err = bpf_map__set_value_size(skel->maps.live, conf->live_ways * sizeof(struct sw_live));
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.half, conf->sets);
+	if (!err)
+		err = bpf_map__set_value_size(skel->maps.half, conf->half_ways * sizeof(struct sw_half));
+	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.ladders, conf->ladder ? conf->sets : 1);
 	return err;
 }

@@ -175,25 +175,28 @@ static void count_living(struct snapshot *m, const struct sw_conn *c)
 		count_half_open(m, c);
 }
 
-int snapshot_add_set(void *ctx, const struct sw_set *set, const struct sw_tags *tags)
+int snapshot_add_set(void *ctx, const struct sw_shelf *f)
 {
+	const struct sw_set *set = f->set;
 	struct snapshot *m = ctx;
-	u32 tick = sw_tick(m->now_ns);
+	u32 tick = sw_tick(m->now_ns), live = (1u << f->conf->live_ways) - 1;
+	struct sw_conn conn, *c = &conn;
 
 	for (u32 i = 0; i < SW_BOOK_COUNT; i++)
 		m->book[i] += set->book[i];
-	m->table[TABLE_FLOWS].entries += sw_bits(set->kept);
-	m->table[TABLE_HALF_OPEN].entries += sw_bits(set->used & ~set->kept);
+	m->table[TABLE_FLOWS].entries += sw_bits(set->used & live);
+	m->table[TABLE_HALF_OPEN].entries += sw_bits(set->used & ~live);
 	for (u32 left = set->used & SW_ALL_WAYS; left; left &= left - 1) {
 		u32 way = sw_lowest(left);
-		const struct sw_conn *c = &set->conn[way];
 
-		if (!sw_expired(set, way, tags->active, tick)) {
+		if (!sw_load(f, way, c))
+			continue;
+		if (!sw_expired(c, way, f->tags->active, tick)) {
 			count_living(m, c);
 			continue;
 		}
 		/* a plain segment may still give it another round: a counter must not go back, so it is in progress */
-		if (1u << sw_timeout_of(c) & SW_RENEWABLE) {
+		if (sw_renewable(c->end)) {
 			m->hs_in_progress += !!(c->flags & SW_C_HS_OPEN);
 			m->td_in_progress += !!(c->flags & SW_C_TD_OPEN);
 			continue;
@@ -220,7 +223,7 @@ static void finish_tables(struct snapshot *m, const struct sw_conf *conf)
 	struct snapshot_table *t = m->table;
 	const u64 *event = m->count.event;
 
-	t[TABLE_FLOWS].capacity = (u64)conf->sets * conf->kept_ways;
+	t[TABLE_FLOWS].capacity = (u64)conf->sets * conf->live_ways;
 	t[TABLE_FLOWS].errors = event[SW_EV_UNPROTECTED];
 	t[TABLE_HALF_OPEN].capacity = (u64)conf->sets * conf->half_ways;
 	t[TABLE_HALF_OPEN].evicted = event[SW_EV_EVICT_HALF_OPEN] + event[SW_EV_EVICT_OPEN];

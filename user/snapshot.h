@@ -77,7 +77,7 @@ u64 snapshot_quantile(const struct sw_hist *h, u32 permille);
 /* The pieces of snapshot_take, for tests without a kernel: services (sorted by key), sets, then the sums. */
 int snapshot_add_service(void *m, const struct sw_service_key *key, const struct sw_service *count);
 void snapshot_sort_keys(struct snapshot *m);
-int snapshot_add_set(void *m, const struct sw_set *set, const struct sw_tags *tags);
+int snapshot_add_set(void *m, const struct sw_shelf *f);
 void snapshot_finish(struct snapshot *m, const struct sw_conf *conf);
 
 #endif

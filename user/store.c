@@ -123,11 +123,11 @@ static int read_meta(struct store *s)
 		return store_fail(s, -EPROTO,
 				  "the maps at %s have layout %u, this synwave reads layout %u: " OTHER_LAYOUT, s->dir,
 				  s->info.layout, SW_LAYOUT);
-	if (info.value_size != sizeof(s->info) || s->info.conn_size != sizeof(struct sw_conn))
+	if (info.value_size != sizeof(s->info) || s->info.conn_size != sizeof(struct sw_live))
 		return store_fail(s, -EPROTO,
 				  "the maps at %s have layout %u with connections of %u bytes, this synwave reads "
 				  "layout %u with %zu: " OTHER_LAYOUT,
-				  s->dir, s->info.layout, s->info.conn_size, SW_LAYOUT, sizeof(struct sw_conn));
+				  s->dir, s->info.layout, s->info.conn_size, SW_LAYOUT, sizeof(struct sw_live));
 	return 0;
 }
 
@@ -156,6 +156,8 @@ static int check_shapes(struct store *s)
 	const struct shape shape[] = {
 		{"tags", FD_(tags), sizeof(struct sw_tags), s->info.conf.sets},
 		{"sets", FD_(sets), sizeof(struct sw_set), s->info.conf.sets},
+		{"live", FD_(live), s->info.conf.live_ways * sizeof(struct sw_live), s->info.conf.sets},
+		{"half", FD_(half), s->info.conf.half_ways * sizeof(struct sw_half), s->info.conf.sets},
 		{"stats", FD_(stats), sizeof(struct sw_stats), 1},
 		{"services", FD_(services), sizeof(struct sw_service), 0},
 		{"timed", FD_(timed), sizeof(struct sw_timed), SW_TIMED_SETS * SW_TIMED_WAYS},
@@ -257,56 +259,6 @@ void store_close(struct store *s)
 	s->fd.field = -1;
 	STORE_MAPS(CLOSE_)
 #undef CLOSE_
-}
-
-#define WALK_BATCH 64
-
-/* Reads an array map front to back. Batches came with Linux 5.6, what the programs need with 5.12 (atomic or). */
-struct reader {
-	int fd;
-	u64 flags;
-	u32 token; /* the kernel's business */
-	bool begun;
-};
-
-static int read_next(struct reader *r, u32 count, void *to)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = r->flags);
-	u32 keys[WALK_BATCH], got = count;
-	int err = bpf_map_lookup_batch(r->fd, r->begun ? &r->token : NULL, &r->token, keys, to, &got, &opts);
-
-	r->begun = true;
-	return !err && got != count ? -EIO : err;
-}
-
-int store_walk(struct store *s, store_each_set *each, void *ctx)
-{
-	struct {
-		struct sw_tags tags[WALK_BATCH];
-		struct sw_set sets[WALK_BATCH];
-	} *batch = malloc(sizeof(*batch));
-	struct reader tags = {.fd = s->fd.tags};
-	struct reader sets = {.fd = s->fd.sets, .flags = BPF_F_LOCK};
-	u32 all = s->info.conf.sets;
-	int err = 0;
-
-	if (!batch)
-		return store_fail(s, -ENOMEM, "out of memory");
-	for (u32 at = 0; at < all && !err; at += WALK_BATCH) {
-		u32 n = all - at < WALK_BATCH ? all - at : WALK_BATCH;
-
-		/* Tags first: who clears an active bit has just moved the deadline, and a set read later shows it.
-		 * The other way round, an old deadline and a cleared bit would make a living connection expired. */
-		err = read_next(&tags, n, batch->tags);
-		if (!err)
-			err = read_next(&sets, n, batch->sets);
-		if (err)
-			err = store_fail(s, err, "cannot read the connections of %s: %s", s->dir, strerror(-err));
-		for (u32 i = 0; i < n && !err; i++)
-			err = each(ctx, &batch->sets[i], &batch->tags[i]);
-	}
-	free(batch);
-	return err;
 }
 
 _Static_assert(sizeof(struct sw_stats) % sizeof(u64) == 0, "counters only");
@@ -430,4 +382,21 @@ int store_ifaces(struct store *s, store_each_iface *each, void *ctx)
 		err = each(ctx, &key[i], &iface[i]);
 	free_rows(&r);
 	return err;
+}
+
+int store_readers(struct store *s, u64 *lost, u32 *listening)
+{
+	struct sw_readers all;
+	u64 now = store_now();
+	u32 zero = 0;
+	int err = bpf_map_lookup_elem(s->fd.readers, &zero, &all);
+
+	*lost = *listening = 0;
+	if (err)
+		return store_fail(s, err, "cannot read %s/readers: %s", s->dir, strerror(-err));
+	for (u32 i = 0; i < SW_READERS; i++) {
+		*lost += all.slot[i].lost;
+		*listening += all.slot[i].until_ns > now && all.slot[i].until_ns & SW_READER_LIVE;
+	}
+	return 0;
 }

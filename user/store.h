@@ -4,7 +4,7 @@
 #ifndef SYNWAVE_STORE_H
 #define SYNWAVE_STORE_H
 
-#include "synwave/abi.h"
+#include "synwave/slot.h"
 
 #define WHY_SIZE 512
 
@@ -12,6 +12,8 @@
 #define STORE_MAPS(X) \
 	X(tags, "tags") \
 	X(sets, "sets") \
+	X(live, "live") \
+	X(half, "half") \
 	X(meta, "meta") \
 	X(stats, "stats") \
 	X(services, "services") \
@@ -58,9 +60,9 @@ u64 store_epoch(void); /* as store.epoch_ns, but of now: the wall clock may be s
 /* The instance that was opened is still the one at its directory. */
 bool store_is_there(const struct store *s);
 
-/* Calls `each` for every set, each set read under its lock (so its books and entries agree); stops when `each`
- * returns non-zero. Memory: a batch, whatever the size of the table. */
-typedef int store_each_set(void *ctx, const struct sw_set *set, const struct sw_tags *tags);
+/* Calls `each` for every set, each read as it was at one moment (so its books and entries agree), but without its ladders;
+ * stops when `each` returns non-zero. Memory: a batch, whatever the size of the table. */
+typedef int store_each_set(void *ctx, const struct sw_shelf *f);
 int store_walk(struct store *s, store_each_set *each, void *ctx);
 
 /* The guard's rules in force, without lists and services. */

@@ -8,7 +8,7 @@
 #include "types.h"
 
 #define SW_MAGIC  0x73796e77617665ULL /* "synwave" */
-#define SW_LAYOUT 3
+#define SW_LAYOUT 4
 
 #define SW_WAYS 30 /* entries a set; 30 tags and one word fill a cache line */
 
@@ -46,32 +46,32 @@ struct sw_end {
 };
 _Static_assert(sizeof(struct sw_end) == 16, "sw_end");
 
-/* sw_conn.flags */
+/* sw_conn.flags. The lower 16 are what a half-open connection may have (struct sw_half). */
 #define SW_C_CLIENT_HI    0x00001 /* the client is endpoint 1 of the key */
 #define SW_C_ORIGIN       0x00006 /* how it was met: SW_ORIGIN_* << 1 */
-#define SW_C_V6           0x00008
-#define SW_C_SIMOPEN      0x00010 /* SYNs crossed */
-#define SW_C_SIMCLOSE     0x00020 /* FINs crossed */
-#define SW_C_CLOSED_FIRST 0x00040 /* there was a first FIN ... */
-#define SW_C_FIRST_SERVER 0x00080 /* ... and the server sent it */
-#define SW_C_RESET        0x00100 /* a RST counted ... */
-#define SW_C_RESET_SERVER 0x00200 /* ... and the server sent it */
-#define SW_C_HS_OPEN      0x00400 /* its handshake is in progress in the books */
-#define SW_C_TD_OPEN      0x00800 /* its teardown is in progress in the books */
-#define SW_C_HS_DONE      0x01000 /* the handshake completed */
-#define SW_C_PROVISIONAL  0x02000 /* the RST could not be judged: what follows may contradict it */
-#define SW_C_RIVAL        0x04000 /* a SYN with a new ISN waits for its answer ... */
-#define SW_C_RIVAL_SERVER 0x08000 /* ... and the server sent it */
-#define SW_C_INFERRED     0x10000 /* the SYN-ACK was inferred, not seen */
-#define SW_C_CLIENT_LOCAL 0x20000
-#define SW_C_SERVER_LOCAL 0x40000
-#define SW_C_THREE_WAY    0x80000 /* the second FIN acknowledged the first */
-#define SW_C_SAVED_HS     0x100000 /* before the provisional RST: the handshake was in progress */
-#define SW_C_SAVED_TD     0x200000 /* before the provisional RST: the teardown was in progress */
+#define SW_C_SIMOPEN      0x00008 /* SYNs crossed */
+#define SW_C_HS_OPEN      0x00010 /* its handshake is in progress in the books */
+#define SW_C_RIVAL        0x00020 /* a SYN with a new ISN waits for its answer ... */
+#define SW_C_RIVAL_SERVER 0x00040 /* ... and the server sent it */
 #define SW_C_ALT \
-	0x400000 /* without SW_C_RIVAL: `rival` holds another offer of the server: its first, or after a refusal */
-#define SW_C_SYN_ECE 0x800000 /* flags of the first SYN (RFC 3168) */
-#define SW_C_SYN_CWR 0x1000000
+	0x00080 /* without SW_C_RIVAL: `rival` holds another offer of the server: its first, or after a refusal */
+#define SW_C_CLIENT_LOCAL 0x00100
+#define SW_C_SERVER_LOCAL 0x00200
+#define SW_C_SYN_ECE      0x00400 /* flags of the first SYN (RFC 3168) */
+#define SW_C_SYN_CWR      0x00800
+#define SW_C_V6           0x10000
+#define SW_C_HS_DONE      0x20000 /* the handshake completed */
+#define SW_C_INFERRED     0x40000 /* the SYN-ACK was inferred, not seen */
+#define SW_C_TD_OPEN      0x80000 /* its teardown is in progress in the books */
+#define SW_C_CLOSED_FIRST 0x100000 /* there was a first FIN ... */
+#define SW_C_FIRST_SERVER 0x200000 /* ... and the server sent it */
+#define SW_C_SIMCLOSE     0x400000 /* FINs crossed */
+#define SW_C_THREE_WAY    0x800000 /* the second FIN acknowledged the first */
+#define SW_C_RESET        0x1000000 /* a RST counted ... */
+#define SW_C_RESET_SERVER 0x2000000 /* ... and the server sent it */
+#define SW_C_PROVISIONAL  0x4000000 /* the RST could not be judged: what follows may contradict it */
+#define SW_C_SAVED_HS     0x8000000 /* before the provisional RST: the handshake was in progress */
+#define SW_C_SAVED_TD     0x10000000 /* before the provisional RST: the teardown was in progress */
 
 #define SW_ORIGIN_SYN       0
 #define SW_ORIGIN_SYN_ACK   1
@@ -79,7 +79,8 @@ _Static_assert(sizeof(struct sw_end) == 16, "sw_end");
 #define SW_ORIGIN_COOKIE    3 /* the guard answered its SYN without keeping it; the last ACK brought a valid cookie */
 #define SW_ORIGIN(flags)    (((flags)&SW_C_ORIGIN) >> 1)
 
-/* One connection. Times: nanoseconds of the clock that runs the table (monotonic when attached), 0 = not seen. */
+/* One connection as a step works on it; a table holds it as struct sw_half or sw_live. Times: nanoseconds of the clock
+ * that runs the table (monotonic when attached), 0 = not seen. */
 struct sw_conn {
 	struct sw_key key;
 	u32 flags; /* SW_C_* */
@@ -90,16 +91,73 @@ struct sw_conn {
 	u64 ack_ns; /* the ACK that completed the handshake */
 	u64 rival_ns; /* SYN with a new ISN: its time ... */
 	struct sw_end rival; /* ... and its offer */
-	u32 rst_seq; /* of the provisional RST */
+	u32 rst_seq; /* of the RST that counted */
+	u32 deadline; /* ticks */
 	u16 place[2]; /* where the first SYN and SYN-ACK were seen: a copy seen elsewhere is no retransmission */
 	u16 rival_place;
 	u8 saved[2]; /* states before the provisional RST */
 	u8 doubts; /* segments of the provisional RST's sender, after it, that may be older than it */
 	u8 rungs; /* of its ladder, if ladders are kept: how many are in use ... */
-	u8 left_out; /* ... segments that found none, saturating ... */
-	u8 climbs; /* ... and changes so far: a reader for whom it stood still has read a whole ladder */
+	u8 left_out; /* ... and segments that found none, saturating */
+	u8 pad[4];
 };
-_Static_assert(sizeof(struct sw_conn) == 144, "sw_conn");
+_Static_assert(sizeof(struct sw_conn) == 152, "sw_conn");
+
+/* A span of time in 32 bits: a count of 30, and its unit (ns, us, ms, s). Exact below a second, six digits beyond. */
+#define SW_NEVER 0xffffffffu
+
+/* An IPv4 connection before its handshake is complete, in a cache line. Pairs: enum sw_role, but for what the key orders
+ * (struct sw_key). What it cannot hold goes to struct sw_live: see sw_fits_half. */
+struct sw_half {
+	u64 first_ns;
+	u32 addr[2]; /* in the key's order, network order */
+	u16 port[2];
+	u32 isn[2];
+	u32 synack; /* sw_span since first_ns, or SW_NEVER */
+	u32 deadline; /* ticks */
+	u16 len[2]; /* sequence numbers beyond the SYN: nxt - isn - 1 */
+	u16 window[2];
+	u16 mss[2];
+	u16 place[2];
+	u16 flags; /* SW_C_* */
+	u8 wscale[2];
+	u8 bits[2]; /* SW_E_* */
+	u8 rexmits[2];
+	u8 state; /* the server's: LISTEN or SYN_RCVD; the client is in SYN_SENT */
+	u8 rungs;
+	u8 left_out;
+	u8 pad;
+};
+_Static_assert(sizeof(struct sw_half) == 64, "sw_half");
+
+/* Any connection, but for its rival. Fields as in struct sw_conn. */
+struct sw_live {
+	struct sw_key key;
+	u32 flags;
+	struct sw_end end[2];
+	u64 first_ns;
+	u64 changed_ns;
+	u32 synack, ack; /* sw_span since first_ns, or SW_NEVER */
+	u16 place[2];
+	u32 deadline;
+	u32 rst_seq;
+	u8 saved; /* the client's | the server's << 4 */
+	u8 doubts;
+	u8 rungs;
+	u8 left_out;
+};
+_Static_assert(sizeof(struct sw_live) == 112, "sw_live");
+
+/* The rival of a connection: few have one. */
+#define SW_SIDES 2
+struct sw_side {
+	u64 rival_ns;
+	struct sw_end rival;
+	u16 rival_place;
+	u8 owner; /* way + 1; 0: free */
+	u8 pad[5];
+};
+_Static_assert(sizeof(struct sw_side) == 32, "sw_side");
 
 /* The segments that made a connection and ended it, behind the lock of its set: as many as sw_conn.rungs says. The first
  * ones stay; of the others the latest. A SYN alone has no rung yet: sw_conn says all of it, and a flood of them touches
@@ -131,20 +189,24 @@ _Static_assert(sizeof(struct sw_ladder) == 192, "three cache lines; the first tw
 #define SW_TICK     24
 #define SW_NS_PER_S 1000000000ULL
 
-/* A set of connections and the books of all that ever lived in it; everything behind one lock.
- * Bitmaps have a bit a way. */
+/* A set of connections, and the books of all that ever lived in it; everything behind one lock, what lies in the maps
+ * `tags`, `live`, `half` and `ladders` at the same index included. Ways 0.. are those of `live`, then come those of `half`.
+ * Bitmaps have a bit a way. A SYN touches the first cache line. */
 struct sw_set {
 	struct bpf_spin_lock lock;
+	u32 version; /* counts changes: who reads the maps one after the other compares it before and after */
 	u32 used;
-	u32 kept; /* completed handshakes and two-sided mid-stream connections: a half-open one never replaces these */
+	u32 kept; /* completed handshakes and two-sided mid-stream connections: nothing replaces these while they live */
 	u32 closed; /* both ends CLOSED: shown until the deadline, replaceable at any time */
-	u32 hand; /* next way to reclaim or to replace */
-	u32 deadline[SW_WAYS];
-	u32 pad;
+	u8 live_hand; /* next way to reclaim or to replace ... */
+	u8 half_hand; /* ... in each class, from 0 */
+	u8 side_hand;
+	u8 pad;
 	u64 book[SW_BOOK_COUNT];
-	struct sw_conn conn[SW_WAYS];
+	u64 pad2;
+	struct sw_side side[SW_SIDES];
 };
-_Static_assert(sizeof(struct sw_set) == 144 + 8 * SW_BOOK_COUNT + SW_WAYS * sizeof(struct sw_conn), "sw_set");
+_Static_assert(sizeof(struct sw_set) == 192 && SW_BOOK_COUNT == 12, "sw_set: three cache lines");
 
 /* What a data segment touches: a cache line a set. tag: 0 = free, else a fingerprint of 14 bits and for whose segments
  * the connection waits. active: ways touched since their deadline was set, a bit each (SW_SEAT). */
@@ -164,8 +226,8 @@ struct sw_conf {
 	u64 guard_key[6]; /* of the guard's sketches */
 	u64 timeout[SW_TIMEOUT_COUNT]; /* ns, enum sw_timeout */
 	u32 sets;
-	u32 kept_ways; /* entries a set that hold completed connections ... */
-	u32 half_ways; /* ... and that half-open ones may take; they may overlap */
+	u32 live_ways; /* of a set: for any connection ... */
+	u32 half_ways; /* ... and for half-open ones; together SW_WAYS */
 	u32 one_way; /* only ingress is seen: what the visible half proves is all there is */
 	u32 ladder; /* ladders are kept */
 	u32 pad;
@@ -175,7 +237,7 @@ struct sw_conf {
 struct sw_meta {
 	u64 magic;
 	u32 layout;
-	u32 conn_size;
+	u32 conn_size; /* of a struct sw_live */
 	u32 flows; /* as asked for */
 	u32 half_open;
 	u64 created_ns; /* CLOCK_REALTIME */
@@ -445,9 +507,9 @@ struct sw_replay {
 	u32 size; /* in: its length on the wire */
 	u32 set; /* out: the set that was changed; unchanged if none was */
 	u32 way; /* out: as in struct sw_step */
+	u32 came;
 	u32 dropped;
 	u32 verdict; /* out: the guard's, enum sw_verdict, or SW_VERDICT_COUNT */
-	u32 pad;
 };
 
 enum sw_hook { SW_HOOK_NONE, SW_HOOK_XDP_NATIVE, SW_HOOK_XDP_GENERIC, SW_HOOK_TCX, SW_HOOK_CLSACT, SW_HOOK_COUNT };

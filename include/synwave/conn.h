@@ -11,18 +11,21 @@ struct sw_step {
 	u64 syn_synack_ns; /* samples for the histograms, 0 = none */
 	u64 synack_ack_ns;
 	u32 dropped; /* ways whose connection ended its stay in the table */
-	u32 way; /* of the connection that the segment belongs to; SW_WAYS = none */
+	u32 way; /* where the segment's connection lies now; SW_WAYS = it is none's */
+	u32 came; /* where it lay before; SW_WAYS = nowhere */
 	u8 server; /* which endpoint of the key is the server */
 	u8 renew; /* the deadline starts anew */
 	u8 syn_seen; /* the connection began with a SYN that was seen */
 	u8 fresh; /* it is the first segment of its connection */
+	u8 anew; /* a rival took over: another connection, whose SYN had been seen before */
+	u8 sided; /* it had a rival when the step began */
 	u8 from; /* role of its sender */
 	u8 proved; /* the client acknowledged a number that only who got the SYN-ACK knows: no forged source */
 	u8 cookie; /* set by the caller: the ACK carries a valid SYN cookie */
 	u8 was[2]; /* states before it */
 	u8 listen; /* somebody wants to be told ... */
 	u8 told; /* ... and the struct sw_trace was filled */
-	u8 pad[5];
+	u8 pad[7];
 	u8 book[SW_BOOK_COUNT]; /* what to add to the books of the set */
 };
 
@@ -36,9 +39,14 @@ SW_INLINE void sw_event(struct sw_step *s, enum sw_event e)
 #define SW_FINISHED       (1u << SW_TIME_WAIT | 1u << SW_CLOSED)
 #define SW_OPENING        (1u << SW_LISTEN | 1u << SW_SYN_SENT | 1u << SW_SYN_RCVD)
 
+SW_INLINE bool sw_both_finished(const struct sw_end end[2])
+{
+	return SW_IN(end[0].state, SW_FINISHED) && SW_IN(end[1].state, SW_FINISHED);
+}
+
 SW_INLINE bool sw_finished(const struct sw_conn *c)
 {
-	return SW_IN(c->end[0].state, SW_FINISHED) && SW_IN(c->end[1].state, SW_FINISHED);
+	return sw_both_finished(c->end);
 }
 
 SW_INLINE bool sw_closed(const struct sw_conn *c)

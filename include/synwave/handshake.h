@@ -13,7 +13,8 @@ SW_INLINE void sw_rival_wins(struct sw_conn *c, const struct sw_packet *p, u32 r
 	u64 first = c->rival_ns;
 	u16 place = c->rival_place;
 
-	s->dropped |= 1u << (s->way & 31);
+	s->dropped |= 1u << (s->came & 31);
+	s->anew = 1;
 	sw_settle(c, s, SW_HS_TIMED_OUT, SW_TD_TIMED_OUT);
 	sw_begin(c, p, first, SW_ORIGIN_SYN, role);
 	c->end[SW_CLIENT] = rival;

@@ -1,133 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The table: sets of 30 ways, one lock a set, two classes in a set.
+/* The table: sets of 30 ways, one lock a set, two classes of ways in a set.
  *
- * A connection starts in the half-open class and is promoted where it lies when its handshake completes; so a flood of
- * SYNs competes with itself alone. What is evicted, and why, is decided here and counted. Nothing runs in the
- * background: age is judged when somebody looks. All of it is plain memory, called with the set locked. */
+ * A half-open connection takes a small way (struct sw_half) and moves to a large one when its handshake completes; so a
+ * flood of SYNs competes with itself alone, in few cache lines. What is evicted, and why, is decided here and counted.
+ * Nothing runs in the background: age is judged when somebody looks. All of it is plain memory, called with the set
+ * locked. */
 #ifndef SYNWAVE_TABLE_H
 #define SYNWAVE_TABLE_H
 
+#include "slot.h"
+#include "tags.h"
 #include "trace.h"
 
-#define SW_ALL_WAYS ((1u << SW_WAYS) - 1)
-#define SW_HALF_MIN 2 /* ways that completed connections never take */
-
-/* Keyed multilinear hashing (strongly universal), then mixed (MurmurHash3's fmix64): who does not know the key cannot
- * aim at a set; and addresses or ports in a row, an arithmetic progression to the first half, spread like any others. */
-SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *key)
-{
-	u32 word[9];
-	u64 sum = conf->hash_key[9];
-
-	__builtin_memcpy(word, key, sizeof(word));
-	SW_UNROLL
-	for (int i = 0; i < 9; i++)
-		sum += conf->hash_key[i] * word[i];
-	sum = (sum ^ sum >> 33) * 0xff51afd7ed558ccdULL;
-	sum = (sum ^ sum >> 33) * 0xc4ceb9fe1a85ec53ULL;
-	return sum >> 32;
-}
-
-SW_INLINE u32 sw_set_of(u32 hash, u32 sets)
-{
-	return ((u64)hash * sets) >> 32;
-}
-
-/* 14 bits that are never 0: 0 is a free way. */
-SW_INLINE u16 sw_tag_of(u32 hash)
-{
-	u16 tag = hash & SW_TAG;
-
-	return tag ? tag : 1;
-}
-
-/* BPF has neither instruction. The index of the lowest bit of m (not 0), by de Bruijn; and the number of bits. */
-SW_TABLE u8 sw_debruijn[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
-			       31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
-
-SW_INLINE u32 sw_lowest(u32 m)
-{
-	u32 at = sw_debruijn[((m & -m) * 0x077cb531u) >> 27];
-
-	SW_OPAQUE(at);
-	return at;
-}
-
-SW_INLINE u32 sw_bits(u32 m)
-{
-	m -= m >> 1 & 0x55555555;
-	m = (m & 0x33333333) + (m >> 2 & 0x33333333);
-	return ((m + (m >> 4)) & 0x0f0f0f0f) * 0x01010101u >> 24;
-}
-
-#define SW_LANES 0x0001000100010001ULL
-
-/* A way's bit in what sw_match finds, and in sw_tags.active: 4 lanes of 8 words are gathered by shifts alone. */
-#define SW_SEAT(way)    (((way)&3) * 8 + ((way) >> 2))
-#define SW_WAY_OF(seat) (((seat)&7) * 4 + ((seat) >> 3))
-#define SW_SEATS        (~(1u << SW_SEAT(30) | 1u << SW_SEAT(31))) /* there `active` itself lies */
-
-/* Bits 0..7 of each lane -> 32 bits. */
-SW_INLINE u32 sw_pack(u64 m)
-{
-	m = (m | m >> 8) & 0x0000ffff0000ffffULL;
-	return m | m >> 16;
-}
-
-/* Seats whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment of
- * endpoint `from`. */
-SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
-{
-	const u64 *word = (const u64 *)t;
-	u64 rep = tag * SW_LANES, low = SW_TAG * SW_LANES, flag = (SW_TAG + 1) * SW_LANES;
-	u64 any = 0, wait = 0;
-
-	SW_UNROLL
-	for (int i = 0; i < 8; i++) {
-		u64 w = word[i];
-		u64 hit = ~(((w ^ rep) & low) + low) & flag;
-		any |= hit >> (14 - i);
-		wait |= (hit & w >> (from & 1)) >> (14 - i);
-	}
-	*waiting = sw_pack(wait) & SW_SEATS;
-	return sw_pack(any) & SW_SEATS;
-}
-
-/* The fast way out: a plain segment of a connection that waits for none. Touches one line of the small table. */
-SW_INLINE bool sw_quiet(struct sw_tags *t, u16 tag, const struct sw_packet *p)
-{
-	u32 waiting, any;
-
-	if (p->kind != SW_KIND_ACK && p->kind != SW_KIND_DATA)
-		return false;
-	any = sw_match(t, tag, p->from, &waiting);
-	if (waiting || !any)
-		return false;
-	if (any & ~t->active)
-		__sync_fetch_and_or(&t->active, any);
-	return true;
-}
-
-SW_INLINE bool sw_same_key(const struct sw_key *a, const struct sw_key *b)
-{
-	u32 diff = 0, x[9], y[9];
-
-	__builtin_memcpy(x, a, sizeof(x));
-	__builtin_memcpy(y, b, sizeof(y));
-	SW_UNROLL
-	for (int i = 0; i < 9; i++)
-		diff |= x[i] ^ y[i];
-	return !diff;
-}
+#define SW_LOOSE 1 /* of the large ways, that kept connections never take */
 
 /* The way of the connection, or SW_WAYS. Tags let in one stranger in 550. */
-SW_INLINE u32 sw_find(const struct sw_tags *t, const struct sw_set *set, u16 tag, const struct sw_key *key)
+SW_INLINE u32 sw_find(const struct sw_shelf *f, u16 tag, const struct sw_key *key)
 {
-	u32 waiting, m = sw_match(t, tag, 0, &waiting);
+	u32 waiting, m = sw_match(f->tags, tag, 0, &waiting);
 
 	for (int i = 0; i < 4 && m; i++) {
 		u32 seat = sw_lowest(m), way = SW_WAY_OF(seat);
-		if (way < SW_WAYS && sw_same_key(&set->conn[way].key, key))
+		if (sw_is(f, way, key))
 			return way;
 		m &= m - 1;
 	}
@@ -143,20 +37,27 @@ enum sw_known {
 	SW_KNOWN_LIVING
 };
 
-SW_INLINE enum sw_known sw_known(const struct sw_tags *t, const struct sw_set *set, u16 tag, const struct sw_key *key)
+SW_INLINE enum sw_known sw_known(const struct sw_shelf *f, u16 tag, const struct sw_key *key)
 {
-	u32 way = sw_find(t, set, tag, key);
+	u32 way = sw_find(f, tag, key), half = way - f->conf->live_ways;
 
-	if (way >= SW_WAYS || sw_finished(&set->conn[way]))
+	if (way < f->conf->live_ways) {
+		const struct sw_live *l = &f->live[way];
+
+		if (sw_both_finished(l->end))
+			return SW_KNOWN_NOT;
+		if (l->flags & SW_C_HS_DONE)
+			return SW_KNOWN_LIVING;
+		return l->end[SW_SERVER].state == SW_LISTEN ? SW_KNOWN_ASKED : SW_KNOWN_HALF;
+	}
+	if (half >= f->conf->half_ways)
 		return SW_KNOWN_NOT;
-	if (set->conn[way].flags & SW_C_HS_DONE)
-		return SW_KNOWN_LIVING;
-	return set->conn[way].end[SW_SERVER].state == SW_LISTEN ? SW_KNOWN_ASKED : SW_KNOWN_HALF;
+	return f->half[half].state == SW_LISTEN ? SW_KNOWN_ASKED : SW_KNOWN_HALF;
 }
 
-SW_INLINE bool sw_two_sided(const struct sw_conn *c)
+SW_INLINE bool sw_two_sided(const struct sw_end end[2])
 {
-	return c->end[0].flags & c->end[1].flags & SW_E_SEEN;
+	return end[0].flags & end[1].flags & SW_E_SEEN;
 }
 
 /* Which timeout governs: the later phase of the two ends. */
@@ -167,23 +68,31 @@ SW_TABLE u8 sw_phase[16] = {
 	[SW_TIME_WAIT] = SW_T_TIME_WAIT,     [SW_CLOSED] = SW_T_CLOSED,
 };
 
-SW_INLINE enum sw_timeout sw_timeout_of(const struct sw_conn *c)
+SW_INLINE enum sw_timeout sw_timeout_of(const struct sw_end end[2])
 {
-	u8 a = sw_phase[c->end[0].state & 15], b = sw_phase[c->end[1].state & 15];
+	u8 a = sw_phase[end[0].state & 15], b = sw_phase[end[1].state & 15];
 	u8 row = a > b ? a : b;
 
-	return row == SW_T_ESTABLISHED && !sw_two_sided(c) ? SW_T_ONE_SIDED : row;
+	return row == SW_T_ESTABLISHED && !sw_two_sided(end) ? SW_T_ONE_SIDED : row;
 }
 
 /* In these phases plain segments keep a connection alive; the small table remembers that there were some. */
 #define SW_RENEWABLE (1u << SW_T_ESTABLISHED | 1u << SW_T_CLOSE_WAIT | 1u << SW_T_ONE_SIDED)
 
-/* Its time is over. `active`: the word of the small table; `tick`: now, in units of 2^SW_TICK ns. */
-SW_INLINE bool sw_expired(const struct sw_set *set, u32 way, u32 active, u32 tick)
+SW_INLINE bool sw_renewable(const struct sw_end end[2])
 {
-	if ((s32)(tick - set->deadline[way]) < 0)
-		return false;
-	return !(active >> SW_SEAT(way) & 1 && (1u << sw_timeout_of(&set->conn[way]) & SW_RENEWABLE));
+	return 1u << sw_timeout_of(end) & SW_RENEWABLE;
+}
+
+SW_INLINE bool sw_past(u32 deadline, u32 tick)
+{
+	return (s32)(tick - deadline) >= 0;
+}
+
+/* Its time is over. `active`: the word of the small table; `tick`: now, in units of 2^SW_TICK ns. */
+SW_INLINE bool sw_expired(const struct sw_conn *c, u32 way, u32 active, u32 tick)
+{
+	return sw_past(c->deadline, tick) && !(active >> SW_SEAT(way) & 1 && sw_renewable(c->end));
 }
 
 SW_INLINE u32 sw_tick(u64 ns)
@@ -191,65 +100,50 @@ SW_INLINE u32 sw_tick(u64 ns)
 	return ns >> SW_TICK;
 }
 
-SW_INLINE void sw_set_deadline(struct sw_tags *t, struct sw_set *set, u32 way, u64 now,
-			       const volatile struct sw_conf *conf)
+SW_INLINE void sw_rest(struct sw_tags *t, u32 way)
 {
-	struct sw_conn *c = &set->conn[way];
-	enum sw_timeout row = sw_timeout_of(c);
-	bool since_synack = row == SW_T_SYN_RCVD && c->synack_ns && !(c->flags & SW_C_HS_DONE);
-
-	set->deadline[way] = sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & 15]) + 1;
 	if (t->active >> SW_SEAT(way) & 1)
 		__sync_fetch_and_and(&t->active, ~(1u << SW_SEAT(way)));
 }
 
-/* Takes a connection out of the table; its open accounts are settled under the names given. */
-SW_INLINE void sw_drop(struct sw_tags *t, struct sw_set *set, u32 way, struct sw_step *s, bool expired)
+SW_INLINE u32 sw_deadline(const struct sw_conn *c, u64 now, const volatile struct sw_conf *conf)
 {
-	struct sw_conn *c = &set->conn[way];
-	u32 bit = 1u << way;
+	enum sw_timeout row = sw_timeout_of(c->end);
+	bool since_synack = row == SW_T_SYN_RCVD && c->synack_ns && !(c->flags & SW_C_HS_DONE);
 
+	return sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & 15]) + 1;
+}
+
+/* The way is free again. */
+SW_INLINE void sw_leave(const struct sw_shelf *f, u32 way, bool sided)
+{
+	u32 bit = 1u << (way & 31);
+
+	if (sided)
+		sw_side_free(f->set, way);
+	f->set->used &= ~bit;
+	f->set->kept &= ~bit;
+	f->set->closed &= ~bit;
+	if (way < SW_WAYS)
+		f->tags->tag[way] = 0;
+	sw_rest(f->tags, way);
+}
+
+/* Takes a connection out of the table; its open accounts are settled under the names given. */
+SW_INLINE void sw_drop(const struct sw_shelf *f, u32 way, u32 flags, struct sw_step *s, bool expired)
+{
 	if (expired)
 		sw_event(s, SW_EV_FREED_EXPIRED);
-	else if (set->closed & bit)
+	else if (f->set->closed >> (way & 31) & 1)
 		sw_event(s, SW_EV_FREED_CLOSED);
 	else
-		sw_event(s, c->flags & SW_C_HS_DONE ? SW_EV_EVICT_OPEN : SW_EV_EVICT_HALF_OPEN);
-	sw_settle(c, s, expired ? SW_HS_TIMED_OUT : SW_HS_EVICTED, expired ? SW_TD_TIMED_OUT : SW_TD_EVICTED);
-	s->dropped |= bit;
-	set->used &= ~bit;
-	set->kept &= ~bit;
-	set->closed &= ~bit;
-	t->tag[way] = 0;
-}
-
-/* Each insert looks at one way more: what expired goes, what was active gets its time anew (second chance). */
-SW_INLINE void sw_reclaim_one(struct sw_tags *t, struct sw_set *set, u64 now, const volatile struct sw_conf *conf,
-			      struct sw_step *s)
-{
-	u32 way = set->hand;
-
-	if (way >= SW_WAYS)
-		way = 0;
-	set->hand = way + 1;
-	if (!(set->used >> way & 1) || (s32)(sw_tick(now) - set->deadline[way]) < 0)
-		return;
-	if (sw_expired(set, way, t->active, sw_tick(now)))
-		sw_drop(t, set, way, s, true);
-	else
-		sw_set_deadline(t, set, way, now, conf);
-}
-
-SW_INLINE u32 sw_expired_ways(const struct sw_set *set, u32 among, u32 active, u32 tick)
-{
-	u32 old = 0;
-
-	SW_UNROLL
-	for (u32 i = 0; i < SW_WAYS; i++)
-		/* no branch: 30 of them would cost the verifier dear */
-		old |= (~(tick - set->deadline[i]) >> 31 & ~(active >> SW_SEAT(i)) & 1) << i;
-	/* of the active ones nobody knows here; they get their second chance from the hand */
-	return old & among;
+		sw_event(s, flags & SW_C_HS_DONE ? SW_EV_EVICT_OPEN : SW_EV_EVICT_HALF_OPEN);
+	if (flags & SW_C_HS_OPEN)
+		s->book[expired ? SW_HS_TIMED_OUT : SW_HS_EVICTED]++;
+	if (flags & SW_C_TD_OPEN)
+		s->book[expired ? SW_TD_TIMED_OUT : SW_TD_EVICTED]++;
+	s->dropped |= 1u << (way & 31);
+	sw_leave(f, way, flags & SW_C_SIDED);
 }
 
 /* The first of `m` (not 0) at or after `hand`: the oldest come first, the whole round is fair. */
@@ -260,26 +154,64 @@ SW_INLINE u32 sw_next_of(u32 m, u32 hand)
 	return sw_lowest(later ? later : m);
 }
 
-/* A way for a newcomer, always found: free, else expired, else closed, else the next of the half-open class. */
-SW_INLINE u32 sw_place(struct sw_tags *t, struct sw_set *set, u64 now, const volatile struct sw_conf *conf,
-		       struct sw_step *s)
+/* The next of the large ways: what expired goes, what was active gets its time anew (second chance). */
+SW_INLINE void sw_reclaim_one(const struct sw_shelf *f, u64 now, struct sw_step *s)
 {
-	sw_reclaim_one(t, set, now, conf, s);
+	u32 way = f->set->live_hand, tick = sw_tick(now);
 
-	u32 half = set->used & ~set->kept, among = set->used, free = ~set->used & SW_ALL_WAYS;
-	bool full = sw_bits(half) >= conf->half_ways;
+	if (way >= f->conf->live_ways)
+		way = 0;
+	f->set->live_hand = way + 1;
+	if (way >= f->conf->live_ways || !(f->set->used >> (way & 31) & 1))
+		return;
+	struct sw_live *l = &f->live[way];
+	if (!sw_past(l->deadline, tick))
+		return;
+	if (f->tags->active >> SW_SEAT(way) & 1 && sw_renewable(l->end)) {
+		l->deadline = sw_tick(now + f->conf->timeout[sw_timeout_of(l->end) & 15]) + 1;
+		sw_rest(f->tags, way);
+		return;
+	}
+	sw_drop(f, way, l->flags, s, true);
+}
 
-	if (free && !full)
-		return sw_lowest(free);
-	if (full)
-		among = half;
-	u32 old = sw_expired_ways(set, among, t->active, sw_tick(now));
-	u32 from = old ? old : (set->closed & among) ? (set->closed & among) : half;
-	u32 way = sw_next_of(from, set->hand);
-	if (way >= SW_WAYS)
-		return 0; /* cannot be: the classes leave SW_HALF_MIN ways; the verifier wants to hear it */
-	sw_drop(t, set, way, s, old);
+#define SW_RECLAIMS 4 /* ways that are looked at before a living connection has to go */
+
+/* A large way, always found: free, else expired if one is near, else closed, else the next that is not kept. */
+SW_INLINE u32 sw_place_live(const struct sw_shelf *f, u64 now, struct sw_step *s)
+{
+	u32 all = (1u << (f->conf->live_ways & 31)) - 1, from, way;
+
+	for (int i = 0; i < SW_RECLAIMS; i++) {
+		sw_reclaim_one(f, now, s);
+		if (~f->set->used & all)
+			break;
+	}
+	if (~f->set->used & all)
+		return sw_lowest(~f->set->used & all);
+	from = f->set->closed & all ? f->set->closed & all : ~f->set->kept & all;
+	if (!from)
+		return 0; /* cannot be: SW_LOOSE */
+	way = sw_next_of(from, f->set->live_hand);
+	if (way < f->conf->live_ways)
+		sw_drop(f, way, f->live[way].flags, s, false);
 	return way;
+}
+
+/* A small way: free, else that of the connection that came first. */
+SW_INLINE u32 sw_place_half(const struct sw_shelf *f, u64 now, struct sw_step *s)
+{
+	u32 first = f->conf->live_ways, all = ((1u << (f->conf->half_ways & 31)) - 1) << (first & 31);
+	u32 free = ~f->set->used & all, half = f->set->half_hand;
+
+	if (free)
+		return sw_lowest(free);
+	if (half >= f->conf->half_ways)
+		half = 0;
+	f->set->half_hand = half + 1;
+	if (half < f->conf->half_ways)
+		sw_drop(f, first + half, f->half[half].flags, s, sw_past(f->half[half].deadline, sw_tick(now)));
+	return first + half;
 }
 
 /* Segments that a connection is not waiting for take the fast way out. */
@@ -300,27 +232,67 @@ SW_INLINE u16 sw_waits(const struct sw_conn *c)
 	return (c->end[hi].flags & SW_E_SEEN ? 0 : SW_WAIT_HI) | (c->end[!hi].flags & SW_E_SEEN ? 0 : SW_WAIT_LO);
 }
 
-/* After a step: class, deadline and tag follow the state. */
-SW_INLINE void sw_file(struct sw_tags *t, struct sw_set *set, u32 way, u16 tag, u64 now,
-		       const volatile struct sw_conf *conf, struct sw_step *s)
+/* After a step: the connection's way. If it must change, the old one is left. */
+SW_INLINE void sw_settle_down(const struct sw_shelf *f, const struct sw_conn *c, u64 now, struct sw_step *s)
 {
-	struct sw_conn *c = &set->conn[way];
-	u32 bit = 1u << way;
+	bool half = sw_fits_half(c);
+	u32 way = s->came;
 
-	if (!(set->kept & bit) && (c->flags & SW_C_HS_DONE) && (conf->one_way || sw_two_sided(c))) {
-		if (sw_bits(set->kept & ~set->closed) < conf->kept_ways)
-			set->kept |= bit;
-		else if (s->events & (1ULL << SW_EV_COMPLETED))
-			sw_event(s, SW_EV_UNPROTECTED);
+	if (way < SW_WAYS) {
+		u32 bit = 1u << way;
+
+		if (s->fresh || s->anew) /* another connection: what is said of the way does not hold for it */
+			f->set->kept &= ~bit;
+		if (half == (way >= f->conf->live_ways)) {
+			s->way = way;
+			return;
+		}
+		sw_leave(f, way, s->sided);
 	}
-	if (sw_closed(c) && !(c->flags & SW_C_PROVISIONAL))
+	s->way = half ? sw_place_half(f, now, s) : sw_place_live(f, now, s);
+}
+
+SW_INLINE void sw_bring_ladder(struct sw_ladders *l, const struct sw_conn *c, const struct sw_step *s)
+{
+	u32 from = s->came, to = s->way;
+
+	if (!l || from >= SW_WAYS || to >= SW_WAYS || from == to)
+		return;
+	for (u32 i = 0; i < SW_RUNGS && i < c->rungs; i++)
+		l->way[to].rung[i] = l->way[from].rung[i];
+}
+
+/* Class, tag and deadline follow the state; then the record is written. */
+SW_INLINE void sw_file(const struct sw_shelf *f, u16 tag, u64 now, struct sw_conn *c, struct sw_step *s)
+{
+	struct sw_set *set = f->set;
+	u32 way = s->way, bit = 1u << (way & 31);
+
+	if (way >= SW_WAYS)
+		return;
+	if (sw_closed(c) && !(c->flags & SW_C_PROVISIONAL)) {
 		set->closed |= bit;
-	else
+		set->kept &= ~bit;
+	} else {
 		set->closed &= ~bit;
+		if (!(set->kept & bit) && c->flags & SW_C_HS_DONE && (f->conf->one_way || sw_two_sided(c->end))) {
+			if (sw_bits(set->kept) + SW_LOOSE < f->conf->live_ways)
+				set->kept |= bit;
+			else if (s->events & (1ULL << SW_EV_COMPLETED))
+				sw_event(s, SW_EV_UNPROTECTED);
+		}
+	}
 	set->used |= bit;
-	if (s->renew || (1u << sw_timeout_of(c) & SW_RENEWABLE))
-		sw_set_deadline(t, set, way, now, conf);
-	t->tag[way] = tag | sw_waits(c);
+	if (s->renew || sw_renewable(c->end)) {
+		c->deadline = sw_deadline(c, now, f->conf);
+		sw_rest(f->tags, way);
+	}
+	if (s->sided && s->came < SW_WAYS)
+		sw_side_free(set, s->came);
+	if (c->flags & SW_C_SIDED)
+		sw_side_put(f, way, c, s);
+	f->tags->tag[way] = tag | sw_waits(c);
+	sw_store(f, way, c);
 }
 
 /* Is this the first segment of a new connection on the addresses and ports of an old one? */
@@ -337,29 +309,32 @@ SW_INLINE bool sw_starts_anew(const struct sw_conn *c, const struct sw_packet *p
 	return p->kind == SW_KIND_SYN_ACK && sw_finished(c) && !same && !(c->flags & SW_C_RESET);
 }
 
-/* The way of the segment's connection: where it is, or where it shall be (s->fresh). False: no business of ours. */
-SW_INLINE bool sw_way(struct sw_tags *t, struct sw_set *set, u16 tag, const struct sw_packet *p, u64 now,
-		      const volatile struct sw_conf *conf, struct sw_step *s)
+/* The connection of the segment, if the table has it: into *c. False: no business of ours. */
+SW_INLINE bool sw_fetch(const struct sw_shelf *f, u16 tag, const struct sw_packet *p, u64 now, struct sw_step *s,
+			struct sw_conn *c)
 {
-	u32 way = sw_find(t, set, tag, &p->key);
+	u32 way = sw_find(f, tag, &p->key);
 
-	s->fresh = way >= SW_WAYS;
-	if (!s->fresh && sw_expired(set, way, t->active, sw_tick(now))) {
-		sw_drop(t, set, way, s, true);
-		s->fresh = 1;
+	s->way = s->came = SW_WAYS;
+	s->fresh = !sw_load(f, way, c);
+	if (!s->fresh) {
+		s->came = way;
+		s->sided = !!(c->flags & SW_C_SIDED);
+		if (sw_expired(c, way, f->tags->active, sw_tick(now))) {
+			sw_drop(f, way, c->flags, s, true);
+			s->came = SW_WAYS;
+			s->sided = 0;
+			s->fresh = 1;
+		}
 	}
-	if (s->fresh && p->kind == SW_KIND_RST) {
-		sw_event(s, SW_EV_RST_UNKNOWN);
-		s->way = SW_WAYS;
-		return false;
-	}
-	s->way = way < SW_WAYS ? way : sw_place(t, set, now, conf, s);
-	return true;
+	if (!s->fresh || p->kind != SW_KIND_RST)
+		return true;
+	sw_event(s, SW_EV_RST_UNKNOWN);
+	return false;
 }
 
 /* Makes the connection, when the segment is the first of one. */
-SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct sw_packet *p, u64 now,
-			    struct sw_step *s)
+SW_INLINE void sw_meet_conn(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
 {
 	if (!s->fresh) {
 		s->from = sw_role(c, p);
@@ -368,15 +343,13 @@ SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct 
 		if (p->kind == SW_KIND_SYN && (c->flags & SW_C_RIVAL) && c->rival.isn == p->seq &&
 		    s->from == (c->flags & SW_C_RIVAL_SERVER ? SW_SERVER : SW_CLIENT)) {
 			/* the rival's SYN again: what it was up against has ended */
-			set->kept &= ~(1u << (s->way & 31));
 			sw_rival_wins(c, p, SW_CLIENT, s);
 			s->renew = 1;
 			s->from = SW_CLIENT;
 			return; /* sw_track counts the retransmission */
 		}
 		sw_settle(c, s, SW_HS_TIMED_OUT, SW_TD_TIMED_OUT);
-		s->dropped |= 1u << (s->way & 31);
-		set->kept &= ~(1u << (s->way & 31));
+		s->dropped |= 1u << (s->came & 31);
 		s->fresh = 1;
 	}
 	s->renew = 1;
@@ -393,46 +366,44 @@ SW_INLINE void sw_meet_conn(struct sw_set *set, struct sw_conn *c, const struct 
 }
 
 /* All ways of a stage meet in memory before the next begins: the verifier follows each stage once. */
-SW_INLINE void sw_segment(struct sw_tags *t, struct sw_set *set, struct sw_ladders *ladders, u16 tag,
-			  const struct sw_packet *p, u64 now, const volatile struct sw_conf *conf, struct sw_step *s,
-			  struct sw_trace *trace)
+SW_INLINE void sw_segment(const struct sw_shelf *f, u16 tag, const struct sw_packet *p, u64 now, struct sw_step *s,
+			  struct sw_conn *c, struct sw_trace *trace)
 {
-	if (!sw_way(t, set, tag, p, now, conf, s)) {
+	if (!sw_fetch(f, tag, p, now, s, c)) {
 		if (s->listen)
 			sw_tell_stray(trace, p, s, now);
 		return;
 	}
 	SW_STAGE();
-	u32 way = s->way;
-	if (way >= SW_WAYS)
-		return;
-	struct sw_conn *c = &set->conn[way];
-	sw_meet_conn(set, c, p, now, s);
+	sw_meet_conn(c, p, now, s);
 	SW_STAGE();
 	s->was[0] = c->end[0].state;
 	s->was[1] = c->end[1].state;
 	if (s->listen)
 		trace->changed_ns = s->fresh ? 0 : c->changed_ns;
 	if (!s->fresh || p->kind == SW_KIND_FIN)
-		sw_track(c, p, s->from & 1, now, conf->timeout[SW_T_INFER], s);
+		sw_track(c, p, s->from & 1, now, f->conf->timeout[SW_T_INFER], s);
 	SW_STAGE();
 	s->server = c->flags & SW_C_CLIENT_HI ? 0 : 1;
 	s->syn_seen = SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
-	sw_file(t, set, way, tag, now, conf, s);
+	sw_settle_down(f, c, now, s);
 	SW_STAGE();
-	sw_note(ladders, c, p, now, s, trace);
+	sw_bring_ladder(f->ladders, c, s);
+	SW_STAGE();
+	sw_note(f->ladders, c, p, now, s, trace);
+	SW_STAGE();
+	sw_file(f, tag, now, c, s);
 }
 
-/* One segment against its set. `tag` without SW_WAITING. `ladders`: NULL when none are kept; `trace`: filled if
- * s->listen is set. */
-SW_INLINE void sw_table_step(struct sw_tags *t, struct sw_set *set, struct sw_ladders *ladders, u16 tag,
-			     const struct sw_packet *p, u64 now, const volatile struct sw_conf *conf, struct sw_step *s,
-			     struct sw_trace *trace)
+/* One segment against its set. `tag` without SW_WAITING; `c`: room to work in; `trace`: filled if s->listen is set. */
+SW_INLINE void sw_table_step(const struct sw_shelf *f, u16 tag, const struct sw_packet *p, u64 now, struct sw_step *s,
+			     struct sw_conn *c, struct sw_trace *trace)
 {
-	sw_segment(t, set, ladders, tag, p, now, conf, s, trace);
+	f->set->version++;
+	sw_segment(f, tag, p, now, s, c, trace);
 	SW_UNROLL
 	for (u32 i = 0; i < SW_BOOK_COUNT; i++)
-		set->book[i] += s->book[i];
+		f->set->book[i] += s->book[i];
 }
 
 #endif

@@ -99,7 +99,8 @@ enum sw_book { SW_BOOKS(SW_ENUM_) SW_BOOK_COUNT };
 	X(EV_EVICT_OPEN, "evicted_unprotected", \
 	  "living connections without protection (one direction unseen, or a full set) replaced") \
 	X(EV_COOKIE, "cookie", "connections that began with a valid SYN cookie") \
-	X(EV_UNPROTECTED, "unprotected", "connections left in the half-open class: their set was full")
+	X(EV_UNPROTECTED, "unprotected", "connections that others may replace: their set was full") \
+	X(EV_RIVAL_LOST, "rival_lost", "new SYNs on living connections forgotten before their answer: too many at once")
 
 enum sw_event { SW_EVENTS(SW_ENUM_) SW_EVENT_COUNT };
 

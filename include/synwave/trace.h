@@ -3,6 +3,7 @@
 #ifndef SYNWAVE_TRACE_H
 #define SYNWAVE_TRACE_H
 
+#include "slot.h"
 #include "tracker.h"
 
 /* Events that tell of an entry which gave way, not of the segment that took its place. */
@@ -14,7 +15,7 @@
 /* The connection began with this segment, or either end's state changed. */
 SW_INLINE bool sw_changed(const struct sw_conn *c, const struct sw_step *s)
 {
-	return s->fresh || s->dropped >> (s->way & 31) & 1 || s->was[0] != c->end[0].state ||
+	return s->fresh || s->anew || s->was[0] != c->end[0].state ||
 	       s->was[1] != c->end[1].state;
 }
 
@@ -25,29 +26,6 @@ SW_INLINE bool sw_is_step(const struct sw_conn *c, const struct sw_packet *p, co
 	if (sw_changed(c, s) || s->events & ~SW_EVENTS_OF_OTHERS)
 		return true;
 	return 1u << (p->kind & 31) & SW_STEP_KINDS && c->place[from & 1] == p->place;
-}
-
-/* A span of time in 32 bits: a count of 30, and its unit (ns, us, ms, s). Exact below a second, six digits beyond. */
-SW_INLINE u32 sw_span(u64 ns)
-{
-	u32 unit = 0;
-
-	SW_UNROLL
-	for (int i = 0; i < 3; i++)
-		if (ns >> 30) {
-			ns /= 1000;
-			unit++;
-		}
-	return (ns >> 30 ? (1u << 30) - 1 : (u32)ns) | unit << 30;
-}
-
-SW_INLINE u64 sw_span_ns(u32 span)
-{
-	u64 ns = span & ((1u << 30) - 1);
-
-	for (u32 unit = span >> 30; unit; unit--)
-		ns *= 1000;
-	return ns;
 }
 
 #define SW_RUNG_FLAGS (SW_TCP_FIN | SW_TCP_SYN | SW_TCP_RST | SW_TCP_ACK)
@@ -109,7 +87,6 @@ SW_INLINE void sw_climb(struct sw_ladder *l, struct sw_conn *c, const struct sw_
 
 	if (s->fresh && p->kind == SW_KIND_SYN)
 		return;
-	c->climbs++;
 	if (!c->rungs && c->end[SW_CLIENT].flags & SW_E_OFFER) {
 		l->rung[0] = sw_syn_rung(c);
 		c->rungs = 1;
@@ -196,7 +173,7 @@ SW_INLINE void sw_note(struct sw_ladders *ladders, struct sw_conn *c, const stru
 	SW_STAGE();
 	if (!s->listen)
 		return;
-	if (!s->fresh && s->dropped >> (s->way & 31) & 1)
+	if (s->anew)
 		trace->changed_ns = c->first_ns; /* a rival took over: its SYN was seen before */
 	sw_tell(trace, c, p, s, from, now);
 }

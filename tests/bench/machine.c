@@ -147,12 +147,18 @@ void bench_engine(struct bench *b, enum bench_table table, struct engine *e)
 void bench_lay(struct synwave_bpf *skel, struct engine *e)
 {
 	for (u32 at = 0; at < e->conf.sets; at++) {
-		for (u32 way = 0; way < SW_WAYS; way++)
-			e->set[at].conn[way].place[SW_CLIENT] = e->set[at].conn[way].place[SW_SERVER] = TEST_RUN_PLACE;
+		struct sw_shelf f = engine_shelf(e, at);
+
+		for (u32 way = 0; way < e->conf.live_ways; way++)
+			f.live[way].place[SW_CLIENT] = f.live[way].place[SW_SERVER] = TEST_RUN_PLACE;
+		for (u32 way = 0; way < e->conf.half_ways; way++)
+			f.half[way].place[SW_CLIENT] = f.half[way].place[SW_SERVER] = TEST_RUN_PLACE;
 		if (e->conf.ladder)
 			bpf_map__update_elem(skel->maps.ladders, &at, sizeof(at), &e->ladders[at], sizeof(e->ladders[at]),
 					     0);
 		bpf_map__update_elem(skel->maps.sets, &at, sizeof(at), &e->set[at], sizeof(e->set[at]), 0);
+		bpf_map__update_elem(skel->maps.live, &at, sizeof(at), f.live, e->conf.live_ways * sizeof(*f.live), 0);
+		bpf_map__update_elem(skel->maps.half, &at, sizeof(at), f.half, e->conf.half_ways * sizeof(*f.half), 0);
 		bpf_map__update_elem(skel->maps.tags, &at, sizeof(at), &e->tags[at], sizeof(e->tags[at]), 0);
 	}
 }

@@ -32,29 +32,44 @@ static void check_ladder(const struct sw_conn *c, const struct sw_ladder *l)
 		      l->rung[i].states >> 4 < SW_STATE_COUNT);
 }
 
-void fuzz_check_set(const struct sw_conf *conf, const struct sw_set *set, const struct sw_tags *tags,
-		    const struct sw_ladders *ladders)
+/* Whose rival lies there says so itself, and none has two. */
+static void check_sides(const struct sw_shelf *f)
 {
+	const struct sw_side *side = f->set->side;
+	struct sw_conn c;
+
+	HOLDS(!side[0].owner || side[0].owner != side[1].owner);
+	for (u32 i = 0; i < SW_SIDES; i++)
+		HOLDS(!side[i].owner || (f->set->used >> (side[i].owner - 1) & 1 && sw_load(f, side[i].owner - 1, &c) &&
+					 c.flags & SW_C_SIDED));
+}
+
+void fuzz_check_set(const struct sw_shelf *f)
+{
+	const struct sw_set *set = f->set;
+	const struct sw_tags *tags = f->tags;
+	u32 live = (1u << f->conf->live_ways) - 1;
 	const u64 *b = set->book;
 	u64 hs = 0, td = 0;
 
 	HOLDS(!(set->used & ~SW_ALL_WAYS) && !(set->kept & ~set->used) && !(set->closed & ~set->used));
-	HOLDS(sw_bits(set->kept) <= conf->kept_ways);
+	HOLDS(!(set->kept & (set->closed | ~live)) && sw_bits(set->kept) + SW_LOOSE <= f->conf->live_ways);
+	check_sides(f);
 	for (u32 way = 0; way < SW_WAYS; way++) {
-		const struct sw_conn *c = &set->conn[way];
-		u32 hash = sw_hash(conf, &c->key);
+		struct sw_conn conn, *c = &conn;
 		if (!(set->used >> way & 1)) {
 			HOLDS(!tags->tag[way]);
 			continue;
 		}
-		HOLDS((tags->tag[way] & SW_TAG) == sw_tag_of(hash));
+		HOLDS(sw_load(f, way, c) && sw_fits_half(c) == (way >= f->conf->live_ways));
+		HOLDS((tags->tag[way] & SW_TAG) == sw_tag_of(sw_hash(f->conf, &c->key)));
 		HOLDS(!(set->closed >> way & 1) || sw_closed(c));
 		HOLDS(!!(set->closed >> way & 1) == (sw_closed(c) && !(c->flags & SW_C_PROVISIONAL)));
 		HOLDS((tags->tag[way] & SW_WAITING) == sw_waits(c));
 		for (u32 other = 0; other < way; other++)
-			HOLDS(!(set->used >> other & 1) || !sw_same_key(&c->key, &set->conn[other].key));
+			HOLDS(!(set->used >> other & 1) || !sw_is(f, other, &c->key));
 		check_conn(c);
-		check_ladder(c, &ladders->way[way]);
+		check_ladder(c, &f->ladders->way[way]);
 		hs += !!(c->flags & SW_C_HS_OPEN);
 		td += !!(c->flags & SW_C_TD_OPEN);
 	}

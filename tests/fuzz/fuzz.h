@@ -19,8 +19,7 @@
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
-/* The books balance; bitmaps, tags, quotas, states and ladders agree. check.c */
-void fuzz_check_set(const struct sw_conf *conf, const struct sw_set *set, const struct sw_tags *tags,
-		    const struct sw_ladders *ladders);
+/* The books balance; bitmaps, tags, quotas, rivals, states and ladders agree. check.c */
+void fuzz_check_set(const struct sw_shelf *f);
 
 #endif

@@ -63,8 +63,10 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	e.gone = gone;
 	e.ctx = &e;
 	capture_read(path, on_frame, &e, why, sizeof(why));
-	for (u32 at = 0; at < e.conf.sets; at++)
-		fuzz_check_set(&e.conf, &e.set[at], &e.tags[at], &e.ladders[at]);
+	for (u32 at = 0; at < e.conf.sets; at++) {
+		struct sw_shelf f = engine_shelf(&e, at);
+		fuzz_check_set(&f);
+	}
 	engine_finish(&e);
 	engine_close(&e);
 	close(fd);

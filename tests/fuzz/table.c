@@ -16,6 +16,9 @@ static struct sw_packet packet(const u8 *d)
 				   SW_TCP_FIN | SW_TCP_ACK | SW_TCP_PSH};
 	struct sw_packet p = {.from = d[0] >> 7, .flags = flags[d[1] & 7], .wscale = SW_WSCALE_NONE, .window = 100};
 
+	p.v6 = !(d[0] & 2); /* half of the clients */
+	if (!p.v6)
+		p.key.addr[0][2] = p.key.addr[1][2] = SW_V4_WORD;
 	p.key.addr[0][3] = d[0] & (TUPLES - 1);
 	p.key.addr[1][3] = 100;
 	p.key.port[0] = d[0] & 1 ? 40000 : 80;
@@ -31,9 +34,8 @@ static struct sw_packet packet(const u8 *d)
 
 /* ESTABLISHED without doubt needs all three segments; when SYNs cross, SYN-ACKs or bare ACKs acknowledge
  * them (figure 7, split handshakes). */
-static void check_claim(const struct sw_set *set, u32 way, const u8 *saw)
+static void check_claim(const struct sw_conn *c, const u8 *saw)
 {
-	const struct sw_conn *c = &set->conn[way];
 	bool both = c->end[0].state == SW_ESTABLISHED && c->end[1].state == SW_ESTABLISHED;
 	u8 need = SAW_SYN | SAW_ACK | (c->flags & SW_C_INFERRED ? 0 : SAW_SYN_ACK);
 
@@ -51,15 +53,17 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	u8 saw[TUPLES] = {0};
 	u64 now = 3600 * SW_NS_PER_S;
 
-	if (!e.set && (engine_open(&e, 1, 1) || conf_defaults(&e.conf)))
+	if (!e.set && (engine_open(&e, 64, 64) || conf_defaults(&e.conf)))
 		abort();
 	memset(e.conf.hash_key, 0x5a, sizeof(e.conf.hash_key)); /* the same run for the same bytes */
 	e.conf.sets = 1;
-	e.conf.kept_ways = 4 + (size ? data[0] % 25 : 0);
-	e.conf.half_ways = 2 + (size ? data[size - 1] % 20 : 0);
+	e.conf.live_ways = 2 + (size ? data[0] % 27 : 0);
+	e.conf.half_ways = SW_WAYS - e.conf.live_ways;
 	e.conf.one_way = size % 8 == 1;
 	memset(e.set, 0, sizeof(*e.set));
 	memset(e.tags, 0, sizeof(*e.tags));
+	struct sw_shelf f = engine_shelf(&e, 0);
+	struct sw_conn c;
 	for (; size >= 8; data += 8, size -= 8) {
 		struct sw_packet p = packet(data);
 		struct sw_step step = {.listen = 1};
@@ -76,13 +80,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		else if (p.kind != SW_KIND_RST)
 			saw[tuple] |= SAW_ACK;
 		if (!sw_quiet(e.tags, tag, &p))
-			sw_table_step(e.tags, e.set, e.ladders, tag, &p, now, &e.conf, &step, &trace);
-		fuzz_check_set(&e.conf, e.set, e.tags, e.ladders);
+			sw_table_step(&f, tag, &p, now, &step, &c, &trace);
+		fuzz_check_set(&f);
 		if (step.fresh && step.way < SW_WAYS)
 			HOLDS(p.kind != SW_KIND_RST);
 		for (u32 way = 0; way < SW_WAYS; way++)
-			if (e.set->used >> way & 1)
-				check_claim(e.set, way, saw);
+			if (engine_conn(&e, 0, way, &c))
+				check_claim(&c, saw);
 	}
 	return 0;
 }

@@ -94,18 +94,17 @@ void test_two_cpus(void)
 	for (int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	for (u32 at = 0; at < skel->rodata->conf.sets; at++) {
-		struct sw_ladders ladders;
-		struct sw_set set;
+		static struct prog_set set;
 		char text[LADDER_TEXT];
 		prog_set(skel, at, &set);
-		prog_ladders(skel, at, &ladders);
 		for (int b = 0; b < SW_BOOK_COUNT; b++)
-			book[b] += set.book[b];
+			book[b] += set.set.book[b];
 		for (u32 way = 0; way < SW_WAYS; way++) {
-			if (!(set.used >> way & 1))
+			struct sw_conn c;
+			if (!(set.set.used >> way & 1) || !sw_load(&set.shelf, way, &c))
 				continue;
-			const char *ladder = exchange_ladder(text, &set.conn[way], &ladders.way[way]);
-			open += !!(set.conn[way].flags & (SW_C_HS_OPEN | SW_C_TD_OPEN));
+			const char *ladder = exchange_ladder(text, &c, &set.ladders.way[way]);
+			open += !!(c.flags & (SW_C_HS_OPEN | SW_C_TD_OPEN));
 			broken += !ladder || strncmp(ladder, "C:S V:SA C:A ", 13);
 		}
 	}

@@ -57,16 +57,17 @@ void prog_stats(struct synwave_bpf *skel, struct sw_stats *sum)
 		abort();
 }
 
-void prog_set(struct synwave_bpf *skel, u32 at, struct sw_set *set)
+void prog_set(struct synwave_bpf *skel, u32 at, struct prog_set *set)
 {
-	if (bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), set, sizeof(*set), BPF_F_LOCK))
-		abort();
-}
+	const struct sw_conf *conf = (const struct sw_conf *)&skel->rodata->conf;
 
-void prog_ladders(struct synwave_bpf *skel, u32 at, struct sw_ladders *ladders)
-{
-	if (bpf_map__lookup_elem(skel->maps.ladders, &at, sizeof(at), ladders, sizeof(*ladders), 0))
+	if (bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), &set->set, sizeof(set->set), BPF_F_LOCK) ||
+	    bpf_map__lookup_elem(skel->maps.tags, &at, sizeof(at), &set->tags, sizeof(set->tags), 0) ||
+	    bpf_map__lookup_elem(skel->maps.live, &at, sizeof(at), set->live, conf->live_ways * sizeof(*set->live), 0) ||
+	    bpf_map__lookup_elem(skel->maps.half, &at, sizeof(at), set->half, conf->half_ways * sizeof(*set->half), 0) ||
+	    bpf_map__lookup_elem(skel->maps.ladders, &at, sizeof(at), &set->ladders, sizeof(set->ladders), 0))
 		abort();
+	set->shelf = (struct sw_shelf){conf, &set->tags, &set->set, set->live, set->half, &set->ladders};
 }
 
 static void run_row(struct synwave_bpf *skel, const struct frame_row *row, const struct bpf_program *prog, int pass)
@@ -109,26 +110,24 @@ static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, b
 {
 	u64 book[SW_BOOK_COUNT] = {0};
 	struct sw_key key = test_key(v6);
-	struct sw_ladders ladders;
+	static struct prog_set set;
 	char text[LADDER_TEXT];
 	struct sw_stats st;
-	struct sw_set set;
 	int found = 0;
 
 	for (u32 at = 0; at < skel->rodata->conf.sets; at++) {
 		prog_set(skel, at, &set);
-		prog_ladders(skel, at, &ladders);
 		for (int b = 0; b < SW_BOOK_COUNT; b++)
-			book[b] += set.book[b];
+			book[b] += set.set.book[b];
 		for (u32 way = 0; way < SW_WAYS; way++) {
-			const struct sw_conn *c = &set.conn[way];
-			if (!(set.used >> way & 1) || !sw_same_key(&c->key, &key))
+			struct sw_conn conn, *c = &conn;
+			if (!(set.set.used >> way & 1) || !sw_load(&set.shelf, way, c) || !sw_same_key(&c->key, &key))
 				continue;
 			found++;
 			TEST(c->end[0].state == x->client && c->end[1].state == x->server, "%s, %s: %s %s", x->name,
 			     hook, sw_state_name[c->end[0].state], sw_state_name[c->end[1].state]);
 			TEST(!strcmp(conn_state(c), x->conn_state), "%s, %s: %s", x->name, hook, conn_state(c));
-			const char *ladder = exchange_ladder(text, c, &ladders.way[way]);
+			const char *ladder = exchange_ladder(text, c, &set.ladders.way[way]);
 			TEST(ladder && (!x->ladder || !strcmp(ladder, x->ladder)), "%s, %s: ladder %s", x->name, hook,
 			     ladder ?: "broken");
 			TEST(!(c->end[0].flags & SW_E_OFFER) || (c->end[0].mss == 1460 && c->end[0].wscale == 7),

@@ -9,9 +9,17 @@ struct synwave_bpf *prog_load(u32 flows, u32 half_open);
 int prog_run(int fd, const u8 *frame, u32 len);
 void prog_stats(struct synwave_bpf *skel, struct sw_stats *sum);
 void prog_wipe(struct synwave_bpf *skel); /* empties the table and the counters */
-void prog_set(struct synwave_bpf *skel, u32 at, struct sw_set *set);
+/* A set of the kernel's table, read. */
+struct prog_set {
+	struct sw_set set;
+	struct sw_tags tags;
+	struct sw_live live[SW_WAYS];
+	struct sw_half half[SW_WAYS];
+	struct sw_ladders ladders;
+	struct sw_shelf shelf; /* of the above */
+};
+void prog_set(struct synwave_bpf *skel, u32 at, struct prog_set *set);
 
-void prog_ladders(struct synwave_bpf *skel, u32 at, struct sw_ladders *ladders);
 
 /* A reader of events in a slot of its own, its lease that long. */
 struct prog_reader {

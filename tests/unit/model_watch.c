@@ -157,15 +157,15 @@ static void now_passed(struct world *w, struct pair *p, const struct segment_sen
 	}
 }
 
-static struct sw_conn *shown(struct world *w, const struct sw_packet *p)
+static struct sw_conn *shown(struct world *w, const struct sw_packet *p, struct sw_conn *c)
 {
 	u32 hash = sw_hash(&w->e->conf, &p->key), at = sw_set_of(hash, w->e->conf.sets);
-	struct sw_set *set = &w->e->set[at];
-	u32 way = sw_find(&w->e->tags[at], set, sw_tag_of(hash), &p->key);
+	struct sw_shelf f = engine_shelf(w->e, at);
+	u32 way = sw_find(&f, sw_tag_of(hash), &p->key);
 
-	if (way >= SW_WAYS || sw_expired(set, way, w->e->tags[at].active, sw_tick(w->now)))
+	if (!sw_load(&f, way, c) || sw_expired(c, way, f.tags->active, sw_tick(w->now)))
 		return NULL;
-	return &set->conn[way];
+	return c;
 }
 
 static void check(struct world *w, struct pair *p, const struct sw_conn *c)
@@ -206,10 +206,11 @@ static void check_table(struct world *w)
 		for (int i = 0; i < SW_BOOK_COUNT; i++)
 			b[i] += set->book[i];
 		for (u32 m = set->used; m; m &= m - 1) {
-			const struct sw_conn *c = &set->conn[__builtin_ctz(m)];
+			struct sw_conn c;
+			engine_conn(w->e, at, __builtin_ctz(m), &c);
 			used++;
-			hs += !!(c->flags & SW_C_HS_OPEN);
-			td += !!(c->flags & SW_C_TD_OPEN);
+			hs += !!(c.flags & SW_C_HS_OPEN);
+			td += !!(c.flags & SW_C_TD_OPEN);
 		}
 	}
 	if (used > PAIRS)
@@ -253,13 +254,16 @@ void model_watch(struct world *w, u32 pair, const struct segment_sent *s)
 	struct sw_trace trace;
 
 	packet.kind = sw_kind_of(s->flags, s->len);
+	if (pair & 1)
+		packet.key.addr[0][2] = packet.key.addr[1][2] = SW_V4_WORD;
 	packet.key.addr[1][3] = 1;
 	packet.key.port[0] = 40000 + pair;
 	packet.key.port[1] = 80;
 	u32 hash = sw_hash(&w->e->conf, &packet.key), at = sw_set_of(hash, w->e->conf.sets);
-	if (!sw_quiet(&w->e->tags[at], sw_tag_of(hash), &packet))
-		sw_table_step(&w->e->tags[at], &w->e->set[at], &w->e->ladders[at], sw_tag_of(hash), &packet, w->now,
-			      &w->e->conf, &step, &trace);
+	struct sw_shelf f = engine_shelf(w->e, at);
+	struct sw_conn conn;
+	if (!sw_quiet(f.tags, sw_tag_of(hash), &packet))
+		sw_table_step(&f, sw_tag_of(hash), &packet, w->now, &step, &conn, &trace);
 	if (w->trace)
 		printf("# %9.3f %u%c life %u flags %02x seq %u ack %u len %u %s\n", w->now / 1e9, pair, "AB"[s->from],
 		       s -> life, s -> flags, s -> seq - p -> life[s->life].iss[s->from],
@@ -270,7 +274,7 @@ void model_watch(struct world *w, u32 pair, const struct segment_sent *s)
 		w->blinded += p->blind;
 	}
 	now_passed(w, p, s, step.fresh);
-	const struct sw_conn *c = shown(w, &packet);
+	const struct sw_conn *c = shown(w, &packet, &conn);
 	if (p->blind)
 		;
 	else if (c)

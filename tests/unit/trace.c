@@ -47,11 +47,13 @@ static void on_step(void *ctx, const struct sw_trace *t)
 
 static const struct sw_conn *the_one(const struct engine *e, const struct sw_ladder **l)
 {
+	static struct sw_conn c;
+
 	for (u32 at = 0; at < e->conf.sets; at++)
 		for (u32 way = 0; way < SW_WAYS; way++)
-			if (e->set[at].used >> way & 1) {
+			if (engine_conn(e, at, way, &c)) {
 				*l = &e->ladders[at].way[way];
-				return &e->set[at].conn[way];
+				return &c;
 			}
 	return NULL;
 }
@@ -122,6 +124,7 @@ static void test_left_out(void)
 	TEST(c->rungs == SW_RUNGS && c->left_out == 255, "%u rungs, %u left out", c->rungs, c->left_out);
 	for (u32 i = 0; i < SW_ARRAY_SIZE(close); i++)
 		feed(&e, &close[i], now += 1000);
+	c = the_one(&e, &l);
 	const char *ladder = exchange_ladder(text, c, l);
 	TEST(ladder && !strcmp(ladder, "C:S V:SA C:A C:S C:FA V:A V:FA C:A +255"), "ladder: %s", ladder);
 	TEST(sw_span_ns(l->rung[7].at) == now - c->first_ns, "time of the last");
@@ -139,7 +142,11 @@ static void test_copies(void)
 	struct sw_set set = {0};
 	struct sw_tags tags = {0};
 	struct sw_ladders ladders = {0};
-	struct sw_conf conf = {.sets = 1, .kept_ways = 20, .half_ways = 20, .ladder = 1};
+	struct sw_live live[20] = {0};
+	struct sw_half half[10] = {0};
+	struct sw_conf conf = {.sets = 1, .live_ways = 20, .half_ways = 10, .ladder = 1};
+	struct sw_shelf shelf = {&conf, &tags, &set, live, half, &ladders};
+	struct sw_conn c;
 	u32 told = 0, again = 0;
 
 	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
@@ -158,14 +165,14 @@ static void test_copies(void)
 		p.kind = sw_kind_of(p.flags, 0);
 		p.place = 2 + (i & 1); /* there, here; and so once more */
 		if (!sw_quiet(&tags, 7, &p))
-			sw_table_step(&tags, &set, &ladders, 7, &p, SW_NS_PER_S + i, &conf, &step, &trace);
+			sw_table_step(&shelf, 7, &p, SW_NS_PER_S + i, &step, &c, &trace);
 		told += step.told && i % 4 < 2;
 		again += step.told && i % 4 >= 2;
 	}
 	TEST(told == SW_ARRAY_SIZE(flags), "%u steps of %zu segments at two hooks", told, SW_ARRAY_SIZE(flags));
 	TEST(again == 4, "%u of the 4 that are steps again, sent again", again); /* not the ACKs */
-	TEST(set.conn[0].rungs == 6 && ladders.way[0].rung[0].again == 1 && !ladders.way[0].rung[2].again, "%u rungs",
-	     set.conn[0].rungs);
+	TEST(live[0].rungs == 6 && ladders.way[0].rung[0].again == 1 && !ladders.way[0].rung[2].again, "%u rungs",
+	     live[0].rungs);
 }
 
 /* --- filters ------------------------------------------------------------------------------------------------------- */

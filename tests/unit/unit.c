@@ -103,10 +103,11 @@ static void run_exchange(const struct exchange *x, bool v6, int tags)
 	for (u32 at = 0; at < e.conf.sets; at++) {
 		for (int b = 0; b < SW_BOOK_COUNT; b++)
 			book[b] += e.set[at].book[b];
+		struct sw_conn c;
 		for (u32 way = 0; way < SW_WAYS; way++)
-			if (e.set[at].used >> way & 1 && sw_same_key(&e.set[at].conn[way].key, &key)) {
+			if (engine_conn(&e, at, way, &c) && sw_same_key(&c.key, &key)) {
 				found++;
-				check_conn(x, &e.set[at].conn[way], &e.ladders[at].way[way]);
+				check_conn(x, &c, &e.ladders[at].way[way]);
 			}
 	}
 	TEST(found == x->connections, "%s: %d connections", x->name, found);

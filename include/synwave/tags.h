@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Where a connection lies, and the small table that most segments touch alone: 30 fingerprints in a cache line. */
+#ifndef SYNWAVE_TAGS_H
+#define SYNWAVE_TAGS_H
+
+#include "parse.h"
+
+#define SW_ALL_WAYS ((1u << SW_WAYS) - 1)
+
+/* Keyed multilinear hashing (strongly universal), then mixed (MurmurHash3's fmix64): who does not know the key cannot
+ * aim at a set; and addresses or ports in a row, an arithmetic progression to the first half, spread like any others. */
+SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *key)
+{
+	u32 word[9];
+	u64 sum = conf->hash_key[9];
+
+	__builtin_memcpy(word, key, sizeof(word));
+	SW_UNROLL
+	for (int i = 0; i < 9; i++)
+		sum += conf->hash_key[i] * word[i];
+	sum = (sum ^ sum >> 33) * 0xff51afd7ed558ccdULL;
+	sum = (sum ^ sum >> 33) * 0xc4ceb9fe1a85ec53ULL;
+	return sum >> 32;
+}
+
+SW_INLINE u32 sw_set_of(u32 hash, u32 sets)
+{
+	return ((u64)hash * sets) >> 32;
+}
+
+/* 14 bits that are never 0: 0 is a free way. */
+SW_INLINE u16 sw_tag_of(u32 hash)
+{
+	u16 tag = hash & SW_TAG;
+
+	return tag ? tag : 1;
+}
+
+/* BPF has neither instruction. The index of the lowest bit of m (not 0), by de Bruijn; and the number of bits. */
+SW_TABLE u8 sw_debruijn[32] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
+			       31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
+
+SW_INLINE u32 sw_lowest(u32 m)
+{
+	u32 at = sw_debruijn[((m & -m) * 0x077cb531u) >> 27];
+
+	SW_OPAQUE(at);
+	return at;
+}
+
+SW_INLINE u32 sw_bits(u32 m)
+{
+	m -= m >> 1 & 0x55555555;
+	m = (m & 0x33333333) + (m >> 2 & 0x33333333);
+	return ((m + (m >> 4)) & 0x0f0f0f0f) * 0x01010101u >> 24;
+}
+
+#define SW_LANES 0x0001000100010001ULL
+
+/* A way's bit in what sw_match finds, and in sw_tags.active: 4 lanes of 8 words are gathered by shifts alone. */
+#define SW_SEAT(way)    (((way)&3) * 8 + ((way) >> 2))
+#define SW_WAY_OF(seat) (((seat)&7) * 4 + ((seat) >> 3))
+#define SW_SEATS        (~(1u << SW_SEAT(30) | 1u << SW_SEAT(31))) /* there `active` itself lies */
+
+/* Bits 0..7 of each lane -> 32 bits. */
+SW_INLINE u32 sw_pack(u64 m)
+{
+	m = (m | m >> 8) & 0x0000ffff0000ffffULL;
+	return m | m >> 16;
+}
+
+/* Seats whose tag matches, 4 a step, exactly (no carry leaves its lane); *waiting: those that wait for a segment of
+ * endpoint `from`. */
+SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
+{
+	const u64 *word = (const u64 *)t;
+	u64 rep = tag * SW_LANES, low = SW_TAG * SW_LANES, flag = (SW_TAG + 1) * SW_LANES;
+	u64 any = 0, wait = 0;
+
+	SW_UNROLL
+	for (int i = 0; i < 8; i++) {
+		u64 w = word[i];
+		u64 hit = ~(((w ^ rep) & low) + low) & flag;
+		any |= hit >> (14 - i);
+		wait |= (hit & w >> (from & 1)) >> (14 - i);
+	}
+	*waiting = sw_pack(wait) & SW_SEATS;
+	return sw_pack(any) & SW_SEATS;
+}
+
+/* The fast way out: a plain segment of a connection that waits for none. Touches one line of the small table. */
+SW_INLINE bool sw_quiet(struct sw_tags *t, u16 tag, const struct sw_packet *p)
+{
+	u32 waiting, any;
+
+	if (p->kind != SW_KIND_ACK && p->kind != SW_KIND_DATA)
+		return false;
+	any = sw_match(t, tag, p->from, &waiting);
+	if (waiting || !any)
+		return false;
+	if (any & ~t->active)
+		__sync_fetch_and_or(&t->active, any);
+	return true;
+}
+
+#endif

@@ -85,13 +85,19 @@ static __always_inline void record(const struct sw_step *s, const struct sw_pack
 {
 	if (!s->events)
 		return;
+	if (s->events == 1ULL << SW_EV_SYN_NEW) { /* what a flood is made of */
+		st->event[SW_EV_SYN_NEW]++;
+		record_service(s, p, st);
+		return;
+	}
 	SW_UNROLL
 	for (u32 i = 0; i < SW_EVENT_COUNT; i++)
 		st->event[i] += s->events >> i & 1;
-	sw_hist_add(&st->syn_synack, s->syn_synack_ns);
-	sw_hist_add(&st->synack_ack, s->synack_ack_ns);
-	if (s->syn_synack_ns | s->synack_ack_ns)
+	if (s->syn_synack_ns | s->synack_ack_ns) {
+		sw_hist_add(&st->syn_synack, s->syn_synack_ns);
+		sw_hist_add(&st->synack_ack, s->synack_ack_ns);
 		record_times(s, p);
+	}
 	if (s->events & SERVICE_EVENTS)
 		record_service(s, p, st);
 }

@@ -31,8 +31,8 @@ void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open)
 
 u64 conf_memory(const struct sw_conf *conf)
 {
-	return (u64)conf->sets * (sizeof(struct sw_tags) + sizeof(struct sw_set) + conf->live_ways * sizeof(struct sw_live) +
-				  conf->half_ways * sizeof(struct sw_half));
+	return (u64)conf->sets * (sizeof(struct sw_tags) + sizeof(struct sw_set) +
+				  conf->live_ways * sizeof(struct sw_live) + conf->half_ways * sizeof(struct sw_half));
 }
 
 int conf_defaults(struct sw_conf *conf)

@@ -113,14 +113,14 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
 		return;
-	if (e->guard && p->kind == SW_KIND_SYN &&
-	    sw_known(&f, sw_tag_of(hash), &p->key) != SW_KNOWN_LIVING) {
+	if (e->guard && p->kind == SW_KIND_SYN && sw_known(&f, sw_tag_of(hash), &p->key) != SW_KNOWN_LIVING) {
 		e->verdict = engine_guard_judge(e->guard, p, now);
 		if (e->verdict < SW_VERDICT_COUNT)
 			e->stats.verdict[e->verdict]++;
 	}
 	engine_before(e, at, &before);
-	sw_table_step(&f, sw_tag_of(hash), p, now, &step, &c, &trace);
+	if (step.listen || !sw_table_first(&f, sw_tag_of(hash), p, now, &step))
+		sw_table_step(&f, sw_tag_of(hash), p, now, &step, &c, &trace);
 	engine_stepped(e, at, step.way, step.came, step.dropped, &before);
 	if (step.told)
 		e->told(e->ctx, &trace);

@@ -5,7 +5,7 @@
 #define SYNWAVE_ENGINE_H
 
 #include "engine_guard.h"
-#include "synwave/table.h"
+#include "synwave/first.h"
 
 struct engine;
 struct engine_driver {

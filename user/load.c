@@ -150,7 +150,8 @@ static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
 
 int load_maps(struct store *s)
 {
-	u64 bytes = conf_memory(&s->info.conf) + (s->info.conf.ladder ? (u64)s->info.conf.sets * sizeof(struct sw_ladders) : 0);
+	u64 bytes = conf_memory(&s->info.conf) +
+		    (s->info.conf.ladder ? (u64)s->info.conf.sets * sizeof(struct sw_ladders) : 0);
 	struct synwave_bpf *skel;
 	int err;
 
@@ -161,8 +162,7 @@ int load_maps(struct store *s)
 	err = synwave_bpf__load(skel);
 	if (err)
 		store_fail(s, err, "cannot create the maps for --flows %u --half-open %u (%llu MiB): %s%s",
-			   s->info.flows, s->info.half_open, (unsigned long long)bytes >> 20,
-			   strerror(-err),
+			   s->info.flows, s->info.half_open, (unsigned long long)bytes >> 20, strerror(-err),
 			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer, or for --no-ladder"
 			   : err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 					   : "");

@@ -99,9 +99,9 @@ struct sw_conn {
 	u8 doubts; /* segments of the provisional RST's sender, after it, that may be older than it */
 	u8 rungs; /* of its ladder, if ladders are kept: how many are in use ... */
 	u8 left_out; /* ... and segments that found none, saturating */
-	u8 pad[4];
+	u8 pad[5];
 };
-_Static_assert(sizeof(struct sw_conn) == 152, "sw_conn");
+_Static_assert(offsetof(struct sw_conn, pad) + 5 == sizeof(struct sw_conn) && sizeof(struct sw_conn) == 152, "sw_conn");
 
 /* A span of time in 32 bits: a count of 30, and its unit (ns, us, ms, s). Exact below a second, six digits beyond. */
 #define SW_NEVER 0xffffffffu

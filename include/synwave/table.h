@@ -132,16 +132,18 @@ SW_INLINE void sw_leave(const struct sw_shelf *f, u32 way, bool sided)
 /* Takes a connection out of the table; its open accounts are settled under the names given. */
 SW_INLINE void sw_drop(const struct sw_shelf *f, u32 way, u32 flags, struct sw_step *s, bool expired)
 {
+	bool hs = flags & SW_C_HS_OPEN, td = flags & SW_C_TD_OPEN;
+
 	if (expired)
 		sw_event(s, SW_EV_FREED_EXPIRED);
 	else if (f->set->closed >> (way & 31) & 1)
 		sw_event(s, SW_EV_FREED_CLOSED);
 	else
 		sw_event(s, flags & SW_C_HS_DONE ? SW_EV_EVICT_OPEN : SW_EV_EVICT_HALF_OPEN);
-	if (flags & SW_C_HS_OPEN)
-		s->book[expired ? SW_HS_TIMED_OUT : SW_HS_EVICTED]++;
-	if (flags & SW_C_TD_OPEN)
-		s->book[expired ? SW_TD_TIMED_OUT : SW_TD_EVICTED]++;
+	s->book[SW_HS_TIMED_OUT] += hs & expired;
+	s->book[SW_HS_EVICTED] += hs & !expired;
+	s->book[SW_TD_TIMED_OUT] += td & expired;
+	s->book[SW_TD_EVICTED] += td & !expired;
 	s->dropped |= 1u << (way & 31);
 	sw_leave(f, way, flags & SW_C_SIDED);
 }
@@ -403,7 +405,8 @@ SW_INLINE void sw_table_step(const struct sw_shelf *f, u16 tag, const struct sw_
 	sw_segment(f, tag, p, now, s, c, trace);
 	SW_UNROLL
 	for (u32 i = 0; i < SW_BOOK_COUNT; i++)
-		f->set->book[i] += s->book[i];
+		if (s->book[i]) /* most of them lie in a line that is not needed else */
+			f->set->book[i] += s->book[i];
 }
 
 #endif

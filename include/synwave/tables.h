@@ -58,9 +58,9 @@ enum sw_reason { SW_REASONS(SW_ENUM_) SW_REASON_COUNT };
 	X(HS_STARTED, "started", "handshakes seen from their SYN, or from their SYN-ACK when the SYN was missed") \
 	X(HS_COMPLETED, "completed", "handshakes whose last ACK was seen (or proved by the other end's data)") \
 	X(HS_REFUSED, "refused", "SYNs answered with RST") \
-	X(HS_RESET, "reset", "handshakes ended by RST after the SYN-ACK, or by the client") \
-	X(HS_TIMED_OUT, "timed_out", "handshakes given up, or replaced by a new SYN") \
 	X(HS_EVICTED, "evicted", "handshakes that lost their place in the table") \
+	X(HS_TIMED_OUT, "timed_out", "handshakes given up, or replaced by a new SYN") \
+	X(HS_RESET, "reset", "handshakes ended by RST after the SYN-ACK, or by the client") \
 	X(TD_STARTED, "started", "teardowns: first FIN, or RST of a completed connection") \
 	X(TD_COMPLETED, "completed", "teardowns with both FINs acknowledged") \
 	X(TD_RESET, "reset", "teardowns by RST") \

@@ -15,8 +15,7 @@
 /* The connection began with this segment, or either end's state changed. */
 SW_INLINE bool sw_changed(const struct sw_conn *c, const struct sw_step *s)
 {
-	return s->fresh || s->anew || s->was[0] != c->end[0].state ||
-	       s->was[1] != c->end[1].state;
+	return s->fresh || s->anew || s->was[0] != c->end[0].state || s->was[1] != c->end[1].state;
 }
 
 /* A step: what changed something, what made an event, and each SYN, SYN-ACK, FIN and RST, unless it is the copy of one

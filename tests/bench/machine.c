@@ -57,9 +57,10 @@ static struct synwave_bpf *load(u32 kept, u32 half_open, bool ladder)
 static int program(struct bench *b, enum bench_program p, struct synwave_bpf *skel)
 {
 	struct driver_bpf *d = b->driver;
-	struct bpf_program *of[BENCH_PROGRAMS] = {[P_EMPTY] = d->progs.empty,       [P_PARSE] = d->progs.parse_only,
-						  [P_LRU] = d->progs.lru_insert,    [P_HASH] = d->progs.hash_miss,
-						  [P_COOKIE] = d->progs.cookie_only, [P_SYNWAVE] = skel->progs.synwave_xdp};
+	struct bpf_program *of[BENCH_PROGRAMS] = {
+		[P_EMPTY] = d->progs.empty,        [P_PARSE] = d->progs.parse_only,
+		[P_LRU] = d->progs.lru_insert,     [P_HASH] = d->progs.hash_miss,
+		[P_COOKIE] = d->progs.cookie_only, [P_SYNWAVE] = skel->progs.synwave_xdp};
 
 	return bpf_program__fd(of[p]);
 }
@@ -97,8 +98,8 @@ double bench_bare(struct bench *b)
 	return run(bpf_program__fd(b->driver->progs.empty), &f, 1 << 20, 1);
 }
 
-double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f, u32 addr_at, u32 hosts,
-		 u32 runs)
+double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f, u32 addr_at,
+		 u32 hosts, u32 runs)
 {
 	struct driver_bpf *d = driver_bpf__open();
 	int fd = program(b, p, skel), err;
@@ -154,8 +155,8 @@ void bench_lay(struct synwave_bpf *skel, struct engine *e)
 		for (u32 way = 0; way < e->conf.half_ways; way++)
 			f.half[way].place[SW_CLIENT] = f.half[way].place[SW_SERVER] = TEST_RUN_PLACE;
 		if (e->conf.ladder)
-			bpf_map__update_elem(skel->maps.ladders, &at, sizeof(at), &e->ladders[at], sizeof(e->ladders[at]),
-					     0);
+			bpf_map__update_elem(skel->maps.ladders, &at, sizeof(at), &e->ladders[at],
+					     sizeof(e->ladders[at]), 0);
 		bpf_map__update_elem(skel->maps.sets, &at, sizeof(at), &e->set[at], sizeof(e->set[at]), 0);
 		bpf_map__update_elem(skel->maps.live, &at, sizeof(at), f.live, e->conf.live_ways * sizeof(*f.live), 0);
 		bpf_map__update_elem(skel->maps.half, &at, sizeof(at), f.half, e->conf.half_ways * sizeof(*f.half), 0);

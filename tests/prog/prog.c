@@ -63,8 +63,10 @@ void prog_set(struct synwave_bpf *skel, u32 at, struct prog_set *set)
 
 	if (bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), &set->set, sizeof(set->set), BPF_F_LOCK) ||
 	    bpf_map__lookup_elem(skel->maps.tags, &at, sizeof(at), &set->tags, sizeof(set->tags), 0) ||
-	    bpf_map__lookup_elem(skel->maps.live, &at, sizeof(at), set->live, conf->live_ways * sizeof(*set->live), 0) ||
-	    bpf_map__lookup_elem(skel->maps.half, &at, sizeof(at), set->half, conf->half_ways * sizeof(*set->half), 0) ||
+	    bpf_map__lookup_elem(skel->maps.live, &at, sizeof(at), set->live, conf->live_ways * sizeof(*set->live),
+				 0) ||
+	    bpf_map__lookup_elem(skel->maps.half, &at, sizeof(at), set->half, conf->half_ways * sizeof(*set->half),
+				 0) ||
 	    bpf_map__lookup_elem(skel->maps.ladders, &at, sizeof(at), &set->ladders, sizeof(set->ladders), 0))
 		abort();
 	set->shelf = (struct sw_shelf){conf, &set->tags, &set->set, set->live, set->half, &set->ladders};

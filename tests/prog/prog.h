@@ -20,7 +20,6 @@ struct prog_set {
 };
 void prog_set(struct synwave_bpf *skel, u32 at, struct prog_set *set);
 
-
 /* A reader of events in a slot of its own, its lease that long. */
 struct prog_reader {
 	u32 slot;

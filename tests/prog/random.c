@@ -63,7 +63,8 @@ static bool way_differs(const struct sw_shelf *a, const struct sw_shelf *b, u32 
 		return true;
 	forget_times(&x);
 	forget_times(&y);
-	return memcmp(&x, &y, sizeof(x)) || memcmp(&a->ladders->way[way], &b->ladders->way[way], sizeof(a->ladders->way[way]));
+	return memcmp(&x, &y, sizeof(x)) ||
+	       memcmp(&a->ladders->way[way], &b->ladders->way[way], sizeof(a->ladders->way[way]));
 }
 
 static bool sets_differ_in(struct sw_shelf *a, struct sw_shelf *b)
@@ -111,7 +112,8 @@ static u32 steps_that_differ(struct native_steps *n, struct prog_reader *r)
 	return differ;
 }
 
-void test_random_frames(void)
+/* `heard`: somebody listens, which the short way for first SYNs leaves to the long one. */
+static void play_frames(bool heard)
 {
 	struct native_steps native = {.told = calloc(FRAMES, sizeof(*native.told))};
 	struct sw_filter all = {0};
@@ -125,8 +127,10 @@ void test_random_frames(void)
 	if (!skel || !native.told || engine_open(&e, 64, 64))
 		abort();
 	memcpy(&e.conf, (void *)&skel->rodata->conf, sizeof(e.conf));
-	prog_listen(&reader, skel, 3, 1 << 24, 3600, &all);
-	e.told = on_step;
+	if (heard) {
+		prog_listen(&reader, skel, 3, 1 << 24, 3600, &all);
+		e.told = on_step;
+	}
 	e.ctx = &native;
 	for (int i = 0; i < FRAMES; i++) {
 		struct frame f = {0};
@@ -156,11 +160,19 @@ void test_random_frames(void)
 	snprintf(line, sizeof(line), "%d random frames, kernel and native: %u verdicts, %u counters, %u sets differ",
 		 FRAMES, frames_differ, counts_differ, sets_differ);
 	count_test(!frames_differ && !counts_differ && !sets_differ, line);
-	counts_differ = steps_that_differ(&native, &reader);
-	snprintf(line, sizeof(line), "and %u of %u steps that were told", counts_differ, native.count);
-	count_test(!counts_differ && native.count > 1000, line);
-	prog_deaf(&reader);
+	if (heard) {
+		counts_differ = steps_that_differ(&native, &reader);
+		snprintf(line, sizeof(line), "and %u of %u steps that were told", counts_differ, native.count);
+		count_test(!counts_differ && native.count > 1000, line);
+		prog_deaf(&reader);
+	}
 	free(native.told);
 	engine_close(&e);
 	synwave_bpf__destroy(skel);
+}
+
+void test_random_frames(void)
+{
+	play_frames(true);
+	play_frames(false);
 }

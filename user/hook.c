@@ -165,6 +165,39 @@ void link_drop(const struct hook *h, enum part p)
 	unlink(path);
 }
 
+/* A program's id does not tell it from the same one on another interface, its index alone not from one in another
+ * network namespace. */
+static bool runs_on(u32 ifindex, enum part p, u32 prog)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	u32 id[64], count = SW_ARRAY_SIZE(id);
+	bool any = false;
+
+	if (p == PART_XDP_LINK)
+		return !bpf_xdp_query(ifindex, 0, &q) && (q.drv_prog_id == prog || q.skb_prog_id == prog);
+	if (bpf_prog_query(ifindex, links[p].type, 0, NULL, id, &count))
+		return false;
+	for (u32 i = 0; i < count; i++)
+		any |= id[i] == prog;
+	return any;
+}
+
+bool hook_same_device(const struct hook *h, const struct hook *former)
+{
+	bool same = false;
+	u32 link = 0, prog = 0;
+
+	for (enum part p = 0; p < PART_COUNT; p++) {
+		int fd = links[p].suffix ? link_open(former, p) : -1;
+
+		if (fd < 0)
+			continue;
+		same |= link_ifindex(fd, &link, &prog) == h->key.ifindex && runs_on(h->key.ifindex, p, prog);
+		close(fd);
+	}
+	return same;
+}
+
 static void look_link(struct hook *h, struct hooks *now, enum part p)
 {
 	int fd = link_open(h, p);

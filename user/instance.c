@@ -97,6 +97,22 @@ bool instance_sees_ids(void)
 	return fd != -EPERM;
 }
 
+static bool has_links(const struct instance *in)
+{
+	char path[sizeof(in->s.dir) + 32];
+	struct dirent *e;
+	bool any = false;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/links", in->s.dir);
+	d = opendir(path);
+	while (d && !any && (e = readdir(d)))
+		any = e->d_name[0] != '.';
+	if (d)
+		closedir(d);
+	return any;
+}
+
 int instance_open(struct instance *in)
 {
 	char dir[sizeof(in->s.dir)];
@@ -105,8 +121,11 @@ int instance_open(struct instance *in)
 	snprintf(dir, sizeof(dir), "%s", in->s.dir);
 	err = store_open_to_change(&in->s, dir);
 	learn_maps(in);
-	/* no complete meta: leftovers */
-	return err == -ESTALE || err == -EAGAIN ? -ENOENT : err;
+	/* no command leaves links without meta, or meta without the others: somebody's hand did */
+	if (err == -ENOENT && has_links(in))
+		return store_fail(&in->s, -ESTALE,
+				  "%s/meta is missing: run `synwave attach` again, or `synwave detach --all`", dir);
+	return err == -EAGAIN ? -ENOENT : err; /* no complete meta: leftovers */
 }
 
 static int write_meta(struct instance *in)
@@ -256,7 +275,10 @@ int instance_clear(struct instance *in)
 	bool ours = instance_is_ours(in);
 
 	if (in->meta_id && !ours)
-		return store_fail(&in->s, -EPROTO, "%s/meta is not synwave's: nothing was removed there", in->s.dir);
+		return store_fail(&in->s, -EPROTO,
+				  "%s/meta is not synwave's, so nothing was removed there: take it away by hand "
+				  "(rm), then run `synwave detach --all`, or choose another --pin directory",
+				  in->s.dir);
 	snprintf(path, sizeof(path), "%s/links", in->s.dir);
 	walk(in, path, remove_link);
 	rmdir(path);

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,18 +289,13 @@ int instance_clear(struct instance *in)
 
 int instance_remove(struct instance *in)
 {
-	char parent[sizeof(in->s.dir)];
 	int err = instance_clear(in);
-	struct stat st = {};
 
 	if (err)
 		return err;
-	fstat(in->lock, &st);
-	memcpy(parent, in->s.dir, sizeof(parent));
-	if (!rmdir(in->s.dir) || errno == ENOENT) {
-		share_end(dirname(parent), st.st_gid);
+	share_end(in);
+	if (!rmdir(in->s.dir) || errno == ENOENT)
 		return 0;
-	}
 	return store_fail(&in->s, -errno, "cannot remove %s: %s; what is left there is not synwave's", in->s.dir,
 			  strerror(errno));
 }

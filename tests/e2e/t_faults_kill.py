@@ -2,11 +2,12 @@
 """kill -9 of whatever changes something, at random instants: SEED=N repeats a run, KILLS=N asks for N in each."""
 import os
 
-from killer import Victim, kills, seeded
+from killer import OWNERSHIP, Victim, kills, seeded
 from lib import (MODE_NAMES, SYNWAVE, V4, Synwave, attached, check, equal, half_open, inside, listener, meet,
                  nothing_left, owned, pair, part, pins, run, scenario, talk, until, veth)
 from t_foreign import SCHED_CLS, XDP, another, tcx_link
 from t_life import Traffic
+from t_share import GROUP, closed, mode as mode_of
 
 SIZES = ("--flows", "8192", "--half-open", "2048")
 TEXT = "/run/text/synwave.prom"
@@ -208,3 +209,28 @@ def killed_first_and_last(mode):
         equal(pins(), [], "pins")
     finish(sw, others)
     return f"{done} kills, seed {seed}"
+
+
+@scenario(limit=120)
+def killed_while_sharing():
+    """attach --group opens the way to its directory, detach closes it: killed at each step of that, nobody but root
+    may pass in the end."""
+    pair()
+    closed()
+    sw = Synwave()
+    at = (SYNWAVE, "--pin", sw.pin)
+    order = ("attach", "eth0", "--mode", "tc", *SIZES, "--group")
+    give = Victim("srv", *at, *order, str(GROUP), calls=OWNERSHIP)
+    sw.owned |= owned(sw.pin, "srv")
+    other = Victim("srv", *at, *order, str(GROUP + 1), calls=OWNERSHIP)
+    back = Victim("srv", *at, "detach", "--all", calls=OWNERSHIP)
+    steps = [(give, None, m) for m in give.marks[-6:]] + [(back, GROUP, m) for m in back.marks]
+    steps += [(other, GROUP, m) for m in other.marks[-8:]]
+    for victim, before, mark in steps:
+        if before:
+            sw.cmd(*order, str(before))
+        victim.kill_at(mark)
+        sw.cmd("detach", "--all")
+        equal((mode_of("/sys/fs/bpf"), pins()), ("0700 0", []), f"the way, {victim.argv[3:]} killed at {mark}")
+    nothing_left(sw)
+    return f"{len(steps)} kills"

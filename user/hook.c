@@ -73,16 +73,18 @@ int hook_init(struct hook *h, struct instance *in, struct loader *l, const char 
 				  name);
 	snprintf(h->name, sizeof(h->name), "%s", name);
 	h->key.netns = in->netns;
-	h->key.ifindex = if_nametoindex(name);
-	if (!h->key.ifindex)
-		return store_fail(&in->s, -ENODEV, "%s: no such interface in this network namespace (see `ip link`)",
-				  name);
 	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (s < 0)
 		return store_fail(&in->s, -errno, "%s: cannot ask for its link type: %s", name, strerror(errno));
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
-	if (ioctl(s, SIOCGIFHWADDR, &req))
-		err = store_fail(&in->s, -errno, "%s: cannot ask for its link type: %s", name, strerror(errno));
+	err = ioctl(s, SIOCGIFINDEX, &req) ? -errno : 0; /* if_nametoindex() loses the reason */
+	h->key.ifindex = req.ifr_ifindex;
+	if (!err && ioctl(s, SIOCGIFHWADDR, &req))
+		err = -errno;
+	if (err == -ENODEV)
+		store_fail(&in->s, err, "%s: no such interface in this network namespace (see `ip link`)", name);
+	else if (err)
+		store_fail(&in->s, err, "%s: cannot ask for its link type: %s", name, strerror(-err));
 	else
 		err = judge_link_type(h, req.ifr_hwaddr.sa_family);
 	req.ifr_data = (void *)&info;

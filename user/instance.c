@@ -28,6 +28,13 @@ static bool is_map(int fd)
 	return strstr(to, "bpf-map");
 }
 
+/* Any version's maps are pinned by their own names. What another put in their place has another one: a program of his
+ * that uses it is not ours. */
+static bool named_so(const struct bpf_map_info *info, const char *name)
+{
+	return !strncmp(info->name, name, sizeof(info->name) - 1);
+}
+
 static void learn_map(struct instance *in, const char *path, const char *name)
 {
 	struct bpf_map_info info = {};
@@ -37,7 +44,7 @@ static void learn_map(struct instance *in, const char *path, const char *name)
 	if (fd < 0)
 		return;
 	if (is_map(fd) && !bpf_obj_get_info_by_fd(fd, &info, &size)) {
-		if (in->map_ids < INSTANCE_MAP_IDS)
+		if (in->map_ids < INSTANCE_MAP_IDS && named_so(&info, name))
 			in->map_id[in->map_ids++] = info.id;
 		if (!strcmp(name, "meta"))
 			in->meta_id = info.id;
@@ -112,11 +119,32 @@ static bool has_links(const struct instance *in)
 	return any;
 }
 
+#define SPARE 64 /* files: more than the maps and what is open beside them at a time, but for an attach */
+
+/* Who cannot open files sees nothing of what is there, takes it for gone, and cleans it up. */
+static int spare_files(struct instance *in)
+{
+	int fd[SPARE], n, err = 0;
+
+	for (n = 0; n < SPARE && !err; n++) {
+		fd[n] = open("/", O_PATH | O_CLOEXEC);
+		err = fd[n] < 0 ? -errno : 0;
+	}
+	while (n--)
+		if (fd[n] >= 0)
+			close(fd[n]);
+	return err ? store_fail(&in->s, err, "cannot open the %d files that may be needed for %s: %s; see `ulimit -n`",
+				SPARE, in->s.dir, strerror(-err))
+		   : 0;
+}
+
 int instance_open(struct instance *in)
 {
 	char dir[sizeof(in->s.dir)];
-	int err;
+	int err = spare_files(in);
 
+	if (err)
+		return err;
 	snprintf(dir, sizeof(dir), "%s", in->s.dir);
 	err = store_open_to_change(&in->s, dir);
 	learn_maps(in);

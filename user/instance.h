@@ -13,7 +13,7 @@ struct instance {
 	int lock; /* the pin directory, locked; -1 */
 	bool fresh; /* made by this command */
 	u64 netns; /* of this process */
-	u32 map_id[INSTANCE_MAP_IDS]; /* of all pinned maps: a program that uses one of them is ours */
+	u32 map_id[INSTANCE_MAP_IDS]; /* of its own pinned maps: a program that uses one of them is ours */
 	u32 map_ids;
 	u32 meta_id;
 };

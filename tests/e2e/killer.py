@@ -13,9 +13,9 @@ SYSCALL, SETOPTIONS, GET_SYSCALL_INFO = 24, 0x4200, 0x420e
 TRACESYSGOOD, EXITKILL = 1, 1 << 20
 AT_SYSCALL = signal.SIGTRAP | 0x80
 
-# What leaves something behind, on x86_64: sendto, sendmsg, write, flock, ftruncate, fsync, rename, mkdir, rmdir, unlink,
-# chmod, fchmod, chown, fchown, clock_nanosleep; and these commands of bpf: a map or program made, an element written or
-# deleted, a pin, a link made, changed, taken off. On other machines any call may be one.
+# What leaves something behind, on x86_64: sendto, sendmsg, write, flock, ftruncate, fsync, rename, mkdir, rmdir,
+# unlink, chmod, fchmod, chown, fchown, clock_nanosleep; and these commands of bpf: a map or program made, an element
+# written or deleted, a pin, a link made, changed, taken off. On other machines any call may be one.
 OWNERSHIP = {84, 90, 91, 92, 93}  # rmdir, chmod, fchmod, chown, fchown
 CALLS = {44, 46, 1, 73, 77, 74, 82, 83, 84, 87, 90, 91, 92, 93, 230}
 BPF, BPF_COMMANDS = 321, {0, 2, 3, 5, 6, 8, 9, 26, 28, 29, 34}
@@ -77,7 +77,7 @@ def run_until(ns, argv, stop, seen=None, calls=CALLS):
 
 
 class Victim:
-    """A command that is to be killed, again and again; `most`: it has no end, or none is awaited, after so many halts."""
+    """A command that is to be killed, again and again. most: after so many halts its end is not waited for."""
 
     def __init__(self, ns, *argv, most=-1, calls=CALLS):
         self.ns, self.argv, self.marks = ns, argv, []

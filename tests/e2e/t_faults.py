@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Faults at an instance's pins and around it: what is said, in one line, by every command, and what puts it right."""
+"""Faults at an instance's pins: what is said, in one line, by every command, and what puts it right."""
 import contextlib
 import ctypes
 import json
 import os
 import struct
-import subprocess
 
-from lib import (BPF_OBJ_GET, SYNWAVE, V4, Skip, Synwave, attached, bpf, check, equal, exists, inside, listener, meet,
-                 nothing_left, owned, pair, part, pins, run, scenario, until, veth)
-from t_foreign import BPF_OBJ_PIN, SCHED_CLS, another
+from lib import (BPF_OBJ_GET, V4, Synwave, attached, bpf, check, equal, exists, inside, listener, meet,
+                 nothing_left, owned, pair, part, run, scenario, until, veth)
+from t_foreign import BPF_OBJ_PIN, PASS, SCHED_CLS, XDP, another
 
 SMALL = ("--mode", "tc", "--flows", "4096", "--half-open", "1024")
 READING = [("status",), ("stats",), ("flows",), ("show", "10.9.0.2:1", "10.9.0.1:80"), ("export",), ("guard", "show"),
@@ -159,12 +158,19 @@ def bpffs_unmounted():
         nothing_left(sw)
 
 
+FIRST = ("key", "0", "0", "0", "0")
+
+
+def bpftool(*words):
+    return run("bpftool", "-j", "map", *words).stdout
+
+
 def another_map(path, make=True):
     """A map of somebody else's, full of sevens: its number and what it holds."""
     if make:
-        run("bpftool", "map", "create", path, "type", "array", "key", "4", "value", "60", "entries", "3", "name", "theirs")
-        run("bpftool", "map", "update", "pinned", path, "key", "0", "0", "0", "0", "value", *["7"] * 60)
-    return run("bpftool", "-j", "map", "show", "pinned", path).stdout, run("bpftool", "map", "dump", "pinned", path).stdout
+        bpftool("create", path, *"type array key 4 value 60 entries 3 name theirs".split())
+        bpftool("update", "pinned", path, *FIRST, "value", *["7"] * 60)
+    return bpftool("show", "pinned", path), bpftool("dump", "pinned", path)
 
 
 @scenario()
@@ -172,15 +178,13 @@ def other_layout():
     """The maps of another version: every command says both numbers; what is there stays until detach --all."""
     two_devices()
     sw = instance()
-    value = json.loads(run("bpftool", "-j", "map", "lookup", "pinned", sw.pin + "/meta", "key", "0", "0", "0", "0").stdout)
-    value = [int(b, 16) for b in value["value"]]
+    value = [int(b, 16) for b in json.loads(bpftool("lookup", "pinned", sw.pin + "/meta", *FIRST))["value"]]
     layout = json.loads(sw.cmd("status", "--json").stdout)["layout"]
     equal(int.from_bytes(bytes(value[8:12]), "little"), layout, "the layout, behind the eight bytes of magic")
     there = attached("srv")
     for other in (layout + 1, 0, 0xffffffff):
         value[8:12] = other.to_bytes(4, "little")
-        run("bpftool", "map", "update", "pinned", sw.pin + "/meta", "key", "0", "0", "0", "0",
-            "value", *map(str, value))
+        bpftool("update", "pinned", sw.pin + "/meta", *FIRST, "value", *map(str, value))
         for words in READING + CHANGING + [("attach", "eth0")]:
             line(sw, words, f"layout {other}, this synwave reads layout {layout}: run `synwave detach --all`")
         equal(attached("srv"), there, "on the devices")
@@ -215,6 +219,39 @@ def map_replaced():
     return f"{len(names)} maps"
 
 
+def their_program(number):
+    """An XDP program that uses a map; pinned."""
+    fd, _ = bpf(14, struct.pack("III", number, 0, 0))  # BPF_MAP_GET_FD_BY_ID
+    check(fd >= 0, "cannot open their map")
+    mention = struct.pack("BBhiQ", 0x18, 0x11, 0, fd, 0)  # r1 = map
+    return another(XDP, mention + struct.pack("BBhI", 0xb7, 0, 0, PASS[XDP]))[1]
+
+
+@scenario()
+def program_of_a_replaced_map():
+    """The map that lies in our directory is used by a program of theirs: it does not make that program ours."""
+    two_devices()
+    sw = instance()
+    os.unlink(sw.pin + "/tags")
+    number = json.loads(another_map(sw.pin + "/tags")[0])["id"]
+    with inside("srv"):
+        run("ip", "link", "set", "dev", "lo", "xdpgeneric", "pinned", their_program(number))
+        for dev in ("eth0", "eth1"):
+            run("ip", "link", "set", "dev", dev, "xdpgeneric", "pinned", their_program(number))
+    before = attached("srv")
+    for words in (("detach", "eth1"), ("attach", "lo", "--mode", "tc")):
+        line(sw, words, "tags holds")
+    equal(attached("srv"), before, "on the devices")
+    sw.cmd("detach", "--all")
+    left = attached("srv")
+    equal(len(left), 3, f"their programs, of {before}")
+    with inside("srv"):
+        for dev in ("lo", "eth0", "eth1"):
+            run("ip", "link", "set", "dev", dev, "xdpgeneric", "off")
+    sw.owned -= left
+    nothing_left(sw)
+
+
 @scenario()
 def not_a_map():
     """A program's pin where a map was, and another's pin beside ours."""
@@ -230,157 +267,3 @@ def not_a_map():
         equal(attached("srv"), there, "on the devices")
         sw.cmd("detach", "--all")
         nothing_left(sw)
-
-
-# --- memory and disks ----------------------------------------------------------------------------------------------
-
-
-class Cgroup:
-    """A control group with a limit of memory: version 2, or 1 where memory is there."""
-
-    def __init__(self):
-        two = "/sys/fs/cgroup"
-        one = two + "/memory"
-        if os.path.exists(one + "/memory.limit_in_bytes"):
-            self.top, self.limit, self.peak = one, "memory.limit_in_bytes", "memory.max_usage_in_bytes"
-        elif "memory" in self.read(two + "/cgroup.subtree_control"):
-            self.top, self.limit, self.peak = two, "memory.max", "memory.peak"
-        else:
-            raise Skip("no control group that limits memory can be made here")
-        for name in os.listdir(self.top):  # of tests that were killed; what is in use refuses
-            if name.startswith("synwave-test-"):
-                self.drop(f"{self.top}/{name}")
-
-    @staticmethod
-    def read(path):
-        try:
-            with open(path) as f:
-                return f.read()
-        except OSError:
-            return ""
-
-    @staticmethod
-    def drop(path):
-        try:
-            os.rmdir(path)
-        except OSError:
-            pass
-
-    def run(self, number, *argv):
-        """In a group of its own: (what came of it, the peak of its memory)."""
-        path = f"{self.top}/synwave-test-{os.urandom(8).hex()}"
-        while True:  # another test may take an empty group away
-            try:
-                os.mkdir(path)
-                with open(f"{path}/{self.limit}", "w") as f:
-                    f.write(str(number))
-                inherit = 'echo 0 > "$0/cgroup.procs" && shift && exec "$@"'
-                with inside("srv"):
-                    r = run("sh", "-c", inherit, path, "", *argv, ok=None)
-                break
-            except FileNotFoundError:
-                continue
-            except OSError as why:
-                self.drop(path)
-                raise Skip(f"cannot limit memory: {why}")
-        peak = self.read(f"{path}/{self.peak}")
-        until(lambda: self.drop(path) or not os.path.exists(path), "the control group to be empty")
-        return r, int(peak or 0)
-
-
-@scenario(limit=120)
-def out_of_memory():
-    """The kernel has no memory for the maps, or for some of them: one line, nothing left; an instance that was there
-    stays as it is. Where so little is left that the kernel kills the command, the next one puts it right."""
-    two_devices()
-    group, sw = Cgroup(), Synwave()
-    order = (SYNWAVE, "--pin", sw.pin, "attach", "eth0", "--mode", "tc", "--flows", "65536")
-    r, peak = group.run(1 << 40, *order)
-    equal(r.returncode, 0, r.stderr)
-    sw.owned |= owned(sw.pin, "srv")
-    sw.detach()
-    if peak < 50 << 20:
-        raise Skip(f"maps are not charged to control groups here: {peak} bytes")
-    ends = {0: 0, 1: 0, -9: 0, 137: 0}
-    for percent in (10, 25, 40, 55, 70, 80, 85, 90, 93, 96, 98):
-        r, _ = group.run(peak * percent // 100, *order)
-        said = f"{percent} % of {peak} bytes: exit {r.returncode}: {r.stderr!r}"
-        check(r.returncode in ends, said)
-        ends[r.returncode] += 1
-        if r.returncode == 1:
-            check(r.stderr.count("\n") == 1 and "Cannot allocate memory" in r.stderr, said)
-            check(not pins() and not attached("srv"), f"{said}; left: {pins()} {attached('srv')}")
-        elif r.returncode:
-            sw.cmd(*order[3:])
-        if os.path.exists(sw.pin):
-            sw.detach()
-        nothing_left(sw)
-    check(ends[1] >= 3, f"ends: {ends}")
-    sw.cmd(*order[3:])
-    seen(sw)
-    r, _ = group.run(3 << 20, *order)
-    check(r.returncode in (1, -9, 137), f"attach again with no memory: {r.returncode} {r.stderr}")
-    equal(sw.stats()["handshakes"]["completed"], 1, "completed")
-    seen(sw)
-    sw.detach()
-    nothing_left(sw)
-    return f"refused {ends[1]}, killed {ends[-9] + ends[137]}, attached {ends[0]} times"
-
-
-@scenario()
-def disk_full():
-    """No room for the text file: the one that was there stays whole, and nothing lies beside it."""
-    two_devices()
-    sw = instance()
-    os.mkdir("/run/text")
-    run("mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", "/run/text")
-    path, order = "/run/text/synwave.prom", ("export", "--textfile", "/run/text/synwave.prom")
-    sw.cmd(*order)
-    with open(path) as f:
-        before = f.read()
-    with open("/run/text/ballast", "wb") as f:
-        room = os.statvfs("/run/text")
-        f.write(bytes(room.f_bavail * room.f_bsize))
-    line(sw, order, f"cannot write {path}: No space left on device; make room")
-    with open(path) as f:
-        equal(f.read(), before, "the file")
-    equal(sorted(os.listdir("/run/text")), ["ballast", "synwave.prom"], "files")
-    os.truncate("/run/text/ballast", 0)
-    sw.cmd(*order)
-    run("mount", "-o", "remount,ro", "/run/text")
-    line(sw, order, f"cannot write {path}: Read-only file system; name a file")
-    run("umount", "/run/text")
-    os.rmdir("/run/text")
-    line(sw, order, f"cannot write {path}: No such file or directory; make its directory")
-    with open("/dev/full", "w") as full:  # standard output
-        with inside("srv"):
-            r = subprocess.run([SYNWAVE, "--pin", sw.pin, "export"], stdout=full, stderr=subprocess.PIPE, text=True)
-    check(r.returncode == 1 and r.stderr.count("\n") == 1 and "No space left" in r.stderr, r.stderr)
-    sw.detach()
-    nothing_left(sw)
-
-
-@scenario()
-def text_file_name_taken():
-    """What lies under the temporary file's name: a killed command's is taken over, somebody else's is not written to."""
-    two_devices()
-    sw = instance()
-    os.mkdir("/run/text")
-    path, temp, order = "/run/text/x.prom", "/run/text/.x.prom.new", ("export", "--textfile", "/run/text/x.prom")
-    with open(temp, "w") as f:
-        f.write("half a line")
-    sw.cmd(*order)
-    equal(os.listdir("/run/text"), ["x.prom"], "files")
-    victim = "/run/text/victim"
-    for make in (lambda: os.symlink(victim, temp), lambda: os.link(victim, temp), lambda: os.mkfifo(temp),
-                 lambda: (open(temp, "w").close(), os.chown(temp, 65534, 65534))):
-        with open(victim, "w") as f:
-            f.write("precious")
-        make()
-        line(sw, order, f"cannot write {path}: File exists; the hidden .new")
-        with open(victim) as f:
-            equal(f.read(), "precious", "what is another's")
-        os.unlink(temp)
-    sw.cmd(*order)
-    sw.detach()
-    nothing_left(sw)

@@ -99,7 +99,7 @@ def out_of_memory():
     return f"refused {ends[1]}, killed {ends[-9] + ends[137]}, attached {ends[0]} times"
 
 
-@scenario(limit=90)
+@scenario(limit=120)
 def few_files():
     """A limit of open files, wherever it strikes: one line, nothing left; what cannot be looked at is not taken for
     gone."""

@@ -182,7 +182,7 @@ unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root
 	@$(B)/test/unit
 prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)
 	@$(B)/test/prog
-e2e: root all ## real clients and servers in namespaces (root)
+e2e: root all ## real clients and servers in namespaces, and faults: KILLS=N each, SEED=N again (root)
 	@tests/e2e/run
 deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
 	@tests/install.sh

@@ -145,6 +145,31 @@ static int hidden(struct hook *h)
 		h->name);
 }
 
+static struct hook hook_of(struct instance *in, const struct registry_row *row)
+{
+	struct hook h = {.in = in, .key = row->key};
+
+	h.qdisc = row->iface.ready ? row->iface.ready & SW_READY_QDISC : row->iface.chained == SW_UNREADY_QDISC;
+	memcpy(h.name, row->iface.name, sizeof(h.name));
+	return h;
+}
+
+/* The interface was moved here from another network namespace, and what we attached there came along: it goes, or
+ * each segment would be seen twice. */
+static void forget_former(struct hook *h)
+{
+	struct registry_row *rows;
+	u32 n = registry_list(h->in, &rows);
+
+	for (u32 i = 0; i < n; i++) {
+		struct hook former = hook_of(h->in, &rows[i]);
+
+		if (rows[i].key.netns != h->key.netns && hook_same_device(h, &former))
+			iface_detach(h->in, &rows[i]);
+	}
+	free(rows);
+}
+
 int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 {
 	struct sw_iface was = {}, row = {.since_ns = realtime()};
@@ -166,6 +191,7 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 		err = registry_put(h->in, &h->key, &row);
 	if (err)
 		return err;
+	forget_former(h);
 	hook_look(h, &now);
 	err = put_ingress(h, mode, &now);
 	if (!err)
@@ -182,15 +208,6 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	if (registry_put(h->in, &h->key, &row) && !err)
 		return -EIO;
 	return err ? store_fail(&h->in->s, err, "%s", why) : 0;
-}
-
-static struct hook hook_of(struct instance *in, const struct registry_row *row)
-{
-	struct hook h = {.in = in, .key = row->key};
-
-	h.qdisc = row->iface.ready ? row->iface.ready & SW_READY_QDISC : row->iface.chained == SW_UNREADY_QDISC;
-	memcpy(h.name, row->iface.name, sizeof(h.name));
-	return h;
 }
 
 /* libxdp's pins carry the index alone: with another namespace's interface of that index they may be its. */
@@ -373,5 +390,6 @@ static int sweep_here(void *ctx)
 
 void iface_sweep(struct instance *in)
 {
-	netns_each(sweep_here, in);
+	if (in->map_ids && instance_sees_ids() && (!in->meta_id || instance_is_ours(in)))
+		netns_each(sweep_here, in);
 }

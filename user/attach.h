@@ -18,7 +18,8 @@ enum iface_state iface_state(struct instance *in, const struct registry_row *row
 
 /* Puts right what killed commands and vanished interfaces left; `why` of what it did goes to `told`. */
 void iface_mend(struct instance *in, void (*told)(void *ctx, const char *line), void *ctx);
-/* Takes everything of this instance off every interface in reach, without the registry. */
+/* Takes everything that uses this instance's pinned maps off every interface in reach, without the registry. Does
+ * nothing where this process may not ask for programs by id, or meta is another's. */
 void iface_sweep(struct instance *in);
 
 /* What really hangs there, as the registry and status say it. */

@@ -128,14 +128,20 @@ static void tell(void *ctx, const char *line)
 	cmd_note(ctx, "%s", line);
 }
 
-/* What is there is opened, or a new instance made; leftovers of a killed attach give way. */
+/* What is there is opened, or a new instance made; leftovers of a killed attach give way, and what is damaged. */
 static int open_instance(struct job *j)
 {
 	bool changed = false;
 	struct registry_row *rows;
 	int err = instance_open(&j->in);
 
-	if (err == -ENOENT) {
+	if (err == -ENOENT || err == -ESTALE) {
+		if (err == -ESTALE)
+			cmd_note(j->g,
+				 "%s had lost some of its pins: made anew, so its counters start at 0, and interfaces "
+				 "that are not named now are no longer watched",
+				 j->in.s.dir);
+		iface_sweep(&j->in);
 		err = instance_clear(&j->in);
 		return err ? err : instance_create(&j->in, &j->wish);
 	}

@@ -108,23 +108,21 @@ static int work(struct job *j, bool all, char **names, int n)
 	err = instance_open(&j->in);
 	if (!err)
 		return detach_known(j, all, names, n);
-	if (!all && err == -EPROTO)
+	if (!all && err != -ENOENT) /* for one interface, not all of them are at stake */
 		return err;
 	if (!all) {
-		instance_remove(&j->in);
-		return store_fail(&j->in.s, -ENOENT,
-				  "%s is not attached at %s: an attach was cut short there, which is cleaned up now",
-				  names[0], j->in.s.dir);
+		err = instance_remove(&j->in);
+		return err ? err
+			   : store_fail(&j->in.s, -ENOENT,
+					"%s is not attached at %s: an attach was cut short there, which is cleaned "
+					"up now",
+					names[0], j->in.s.dir);
 	}
-	/* Another version's maps: what hangs anywhere and uses them goes, then they do. */
-	if (err == -EPROTO && instance_is_ours(&j->in)) {
-		if (!instance_sees_ids())
-			return store_fail(&j->in.s, -EPERM,
-					  "%s is another version's; finding its programs takes CAP_SYS_ADMIN: run as "
-					  "root",
-					  j->in.s.dir);
-		iface_sweep(&j->in);
-	}
+	if (err == -EPROTO && instance_is_ours(&j->in) && !instance_sees_ids())
+		return store_fail(&j->in.s, -EPERM,
+				  "%s is another version's; finding its programs takes CAP_SYS_ADMIN: run as root",
+				  j->in.s.dir);
+	iface_sweep(&j->in);
 	return instance_remove(&j->in);
 }
 

@@ -73,16 +73,18 @@ int hook_init(struct hook *h, struct instance *in, struct loader *l, const char 
 				  name);
 	snprintf(h->name, sizeof(h->name), "%s", name);
 	h->key.netns = in->netns;
-	h->key.ifindex = if_nametoindex(name);
-	if (!h->key.ifindex)
-		return store_fail(&in->s, -ENODEV, "%s: no such interface in this network namespace (see `ip link`)",
-				  name);
 	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (s < 0)
 		return store_fail(&in->s, -errno, "%s: cannot ask for its link type: %s", name, strerror(errno));
 	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
-	if (ioctl(s, SIOCGIFHWADDR, &req))
-		err = store_fail(&in->s, -errno, "%s: cannot ask for its link type: %s", name, strerror(errno));
+	err = ioctl(s, SIOCGIFINDEX, &req) ? -errno : 0; /* if_nametoindex() loses the reason */
+	h->key.ifindex = req.ifr_ifindex;
+	if (!err && ioctl(s, SIOCGIFHWADDR, &req))
+		err = -errno;
+	if (err == -ENODEV)
+		store_fail(&in->s, err, "%s: no such interface in this network namespace (see `ip link`)", name);
+	else if (err)
+		store_fail(&in->s, err, "%s: cannot ask for its link type: %s", name, strerror(-err));
 	else
 		err = judge_link_type(h, req.ifr_hwaddr.sa_family);
 	req.ifr_data = (void *)&info;
@@ -163,6 +165,39 @@ void link_drop(const struct hook *h, enum part p)
 		close(fd);
 	}
 	unlink(path);
+}
+
+/* A program's id does not tell it from the same one on another interface, its index alone not from one in another
+ * network namespace. */
+static bool runs_on(u32 ifindex, enum part p, u32 prog)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	u32 id[64], count = SW_ARRAY_SIZE(id);
+	bool any = false;
+
+	if (p == PART_XDP_LINK)
+		return !bpf_xdp_query(ifindex, 0, &q) && (q.drv_prog_id == prog || q.skb_prog_id == prog);
+	if (bpf_prog_query(ifindex, links[p].type, 0, NULL, id, &count))
+		return false;
+	for (u32 i = 0; i < count; i++)
+		any |= id[i] == prog;
+	return any;
+}
+
+bool hook_same_device(const struct hook *h, const struct hook *former)
+{
+	bool same = false;
+	u32 link = 0, prog = 0;
+
+	for (enum part p = 0; p < PART_COUNT; p++) {
+		int fd = links[p].suffix ? link_open(former, p) : -1;
+
+		if (fd < 0)
+			continue;
+		same |= link_ifindex(fd, &link, &prog) == h->key.ifindex && runs_on(h->key.ifindex, p, prog);
+		close(fd);
+	}
+	return same;
 }
 
 static void look_link(struct hook *h, struct hooks *now, enum part p)

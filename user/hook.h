@@ -47,6 +47,8 @@ int hook_init(struct hook *h, struct instance *in, struct loader *l, const char 
 
 void hook_look(struct hook *h, struct hooks *now);
 void hook_drop(struct hook *h, u32 parts); /* bits of enum part; only what is ours */
+/* Whether a pinned link of `former`, an interface of another network namespace, hangs on this one: it was moved. */
+bool hook_same_device(const struct hook *h, const struct hook *former);
 
 /* Puts the new program there, in place of ours of the same kind if there is one. */
 int hook_xdp(struct hook *h, u32 mode);

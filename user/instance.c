@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +28,13 @@ static bool is_map(int fd)
 	return strstr(to, "bpf-map");
 }
 
+/* Any version's maps are pinned by their own names. What another put in their place has another one: a program of his
+ * that uses it is not ours. */
+static bool named_so(const struct bpf_map_info *info, const char *name)
+{
+	return !strncmp(info->name, name, sizeof(info->name) - 1);
+}
+
 static void learn_map(struct instance *in, const char *path, const char *name)
 {
 	struct bpf_map_info info = {};
@@ -38,7 +44,7 @@ static void learn_map(struct instance *in, const char *path, const char *name)
 	if (fd < 0)
 		return;
 	if (is_map(fd) && !bpf_obj_get_info_by_fd(fd, &info, &size)) {
-		if (in->map_ids < INSTANCE_MAP_IDS)
+		if (in->map_ids < INSTANCE_MAP_IDS && named_so(&info, name))
 			in->map_id[in->map_ids++] = info.id;
 		if (!strcmp(name, "meta"))
 			in->meta_id = info.id;
@@ -97,16 +103,56 @@ bool instance_sees_ids(void)
 	return fd != -EPERM;
 }
 
+static bool has_links(const struct instance *in)
+{
+	char path[sizeof(in->s.dir) + 32];
+	struct dirent *e;
+	bool any = false;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/links", in->s.dir);
+	d = opendir(path);
+	while (d && !any && (e = readdir(d)))
+		any = e->d_name[0] != '.';
+	if (d)
+		closedir(d);
+	return any;
+}
+
+#define SPARE 64 /* files: more than the maps and what is open beside them at a time, but for an attach */
+
+/* Who cannot open files sees nothing of what is there, takes it for gone, and cleans it up. */
+static int spare_files(struct instance *in)
+{
+	int fd[SPARE], n, err = 0;
+
+	for (n = 0; n < SPARE && !err; n++) {
+		fd[n] = open("/", O_PATH | O_CLOEXEC);
+		err = fd[n] < 0 ? -errno : 0;
+	}
+	while (n--)
+		if (fd[n] >= 0)
+			close(fd[n]);
+	return err ? store_fail(&in->s, err, "cannot open the %d files that may be needed for %s: %s; see `ulimit -n`",
+				SPARE, in->s.dir, strerror(-err))
+		   : 0;
+}
+
 int instance_open(struct instance *in)
 {
 	char dir[sizeof(in->s.dir)];
-	int err;
+	int err = spare_files(in);
 
+	if (err)
+		return err;
 	snprintf(dir, sizeof(dir), "%s", in->s.dir);
 	err = store_open_to_change(&in->s, dir);
 	learn_maps(in);
-	/* no complete meta: leftovers */
-	return err == -ESTALE || err == -EAGAIN ? -ENOENT : err;
+	/* no command leaves links without meta, or meta without the others: somebody's hand did */
+	if (err == -ENOENT && has_links(in))
+		return store_fail(&in->s, -ESTALE,
+				  "%s/meta is missing: run `synwave attach` again, or `synwave detach --all`", dir);
+	return err == -EAGAIN ? -ENOENT : err; /* no complete meta: leftovers */
 }
 
 static int write_meta(struct instance *in)
@@ -256,7 +302,10 @@ int instance_clear(struct instance *in)
 	bool ours = instance_is_ours(in);
 
 	if (in->meta_id && !ours)
-		return store_fail(&in->s, -EPROTO, "%s/meta is not synwave's: nothing was removed there", in->s.dir);
+		return store_fail(&in->s, -EPROTO,
+				  "%s/meta is not synwave's, so nothing was removed there: take it away by hand "
+				  "(rm), then run `synwave detach --all`, or choose another --pin directory",
+				  in->s.dir);
 	snprintf(path, sizeof(path), "%s/links", in->s.dir);
 	walk(in, path, remove_link);
 	rmdir(path);
@@ -268,18 +317,13 @@ int instance_clear(struct instance *in)
 
 int instance_remove(struct instance *in)
 {
-	char parent[sizeof(in->s.dir)];
 	int err = instance_clear(in);
-	struct stat st = {};
 
 	if (err)
 		return err;
-	fstat(in->lock, &st);
-	memcpy(parent, in->s.dir, sizeof(parent));
-	if (!rmdir(in->s.dir) || errno == ENOENT) {
-		share_end(dirname(parent), st.st_gid);
+	share_end(in);
+	if (!rmdir(in->s.dir) || errno == ENOENT)
 		return 0;
-	}
 	return store_fail(&in->s, -errno, "cannot remove %s: %s; what is left there is not synwave's", in->s.dir,
 			  strerror(errno));
 }

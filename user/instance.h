@@ -13,7 +13,7 @@ struct instance {
 	int lock; /* the pin directory, locked; -1 */
 	bool fresh; /* made by this command */
 	u64 netns; /* of this process */
-	u32 map_id[INSTANCE_MAP_IDS]; /* of all pinned maps: a program that uses one of them is ours */
+	u32 map_id[INSTANCE_MAP_IDS]; /* of its own pinned maps: a program that uses one of them is ours */
 	u32 map_ids;
 	u32 meta_id;
 };
@@ -30,7 +30,8 @@ struct wish {
 /* Waits for the lock. create: makes the directory, and mounts the BPF file system where it belongs.
  * Without create: -ENOENT when there is no such directory. */
 int instance_lock(struct instance *in, const char *dir, bool create);
-/* Under the lock: opens what is there. -ENOENT: no complete instance (leftovers possible), -EPROTO: another layout. */
+/* Under the lock: opens what is there. -ENOENT: no complete instance (leftovers possible), -ESTALE: one
+ * that somebody took pins from, -EPROTO: another layout. */
 int instance_open(struct instance *in);
 /* Under the lock, nothing open: makes the maps and pins them. */
 int instance_create(struct instance *in, const struct wish *wish);

@@ -142,7 +142,8 @@ static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
 	}
 	if (err) {
 		synwave_bpf__destroy(skel);
-		store_fail(s, err, "the maps at %s do not fit this synwave: %s", s->dir, load_last());
+		store_fail(s, err, "the maps at %s cannot be taken over: %s; %s", s->dir, strerror(-err),
+			   *load_last() ? load_last() : "see `ulimit -n` and `ulimit -v`");
 		return NULL;
 	}
 	return skel;
@@ -164,11 +165,17 @@ int load_maps(struct store *s)
 		store_fail(s, err, "cannot create the maps for --flows %u --half-open %u (%llu MiB): %s%s",
 			   s->info.flows, s->info.half_open, (unsigned long long)bytes >> 20, strerror(-err),
 			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer, or for --no-ladder"
+			   : err == -EMFILE || err == -EBADF
+				   ? "; more open files are needed: see `ulimit -n`" /* libbpf: EBADF */
 			   : err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 					   : "");
 #define TAKE_(field, name) \
-	if (!err && s->fd.field < 0) \
-		s->fd.field = fcntl(bpf_map__fd(skel->maps.field), F_DUPFD_CLOEXEC, 3);
+	if (!err && s->fd.field < 0) { \
+		s->fd.field = fcntl(bpf_map__fd(skel->maps.field), F_DUPFD_CLOEXEC, 3); \
+		if (s->fd.field < 0) \
+			err = store_fail(s, -errno, "cannot keep map %s open: %s; see `ulimit -n`", name, \
+					 strerror(errno)); \
+	}
 	STORE_MAPS(TAKE_)
 #undef TAKE_
 	synwave_bpf__destroy(skel);

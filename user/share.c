@@ -50,8 +50,8 @@ out:
 		close(fd);
 }
 
-/* Whether something in the directory belongs to the group. */
-static bool has_any(int fd, gid_t gid)
+/* Whether something in the directory, but for `own`, belongs to the group. */
+static bool has_any(int fd, gid_t gid, const char *own)
 {
 	DIR *d = fdopendir(dup(fd));
 	struct dirent *e;
@@ -59,22 +59,28 @@ static bool has_any(int fd, gid_t gid)
 	bool any = !d; /* who cannot look changes nothing */
 
 	while (d && !any && (e = readdir(d)))
-		any = strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+		any = strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, own) &&
 		      !fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && st.st_gid == gid;
 	if (d)
 		closedir(d);
 	return any;
 }
 
-void share_end(const char *parent, gid_t gid)
+/* The right goes before the group, as it comes after it in open_way: killed in between, a group without a right is left,
+ * and the next who ends it takes that away, too. */
+void share_end(const struct instance *in)
 {
-	struct stat st;
-	int fd = gid ? lock_parent(parent, &st) : -1;
+	char dir[sizeof(in->s.dir)], base[sizeof(in->s.dir)];
+	struct stat own = {}, st;
+	int fd;
 
+	memcpy(dir, in->s.dir, sizeof(dir));
+	memcpy(base, in->s.dir, sizeof(base));
+	fd = !fstat(in->lock, &own) && own.st_gid ? lock_parent(dirname(dir), &st) : -1;
 	if (fd < 0)
 		return;
-	if (st.st_gid == gid && (st.st_mode & (S_IRWXG | S_IRWXO)) == S_IXGRP && !has_any(fd, gid) &&
-	    !fchmod(fd, st.st_mode & ALLPERMS & ~S_IXGRP))
+	if (st.st_gid == own.st_gid && !(st.st_mode & (S_IRGRP | S_IWGRP | S_IRWXO)) &&
+	    !has_any(fd, own.st_gid, basename(base)) && !fchmod(fd, st.st_mode & ALLPERMS & ~S_IXGRP))
 		(void)!fchown(fd, -1, 0);
 	close(fd);
 }
@@ -93,14 +99,14 @@ int share_with(struct instance *in, gid_t gid, char *note, size_t size)
 		err = give(in, path, gid, 0640);
 	STORE_MAPS(GIVE_)
 #undef GIVE_
+	if (!err && before.st_gid != gid)
+		share_end(in); /* while the directory still says whose way it was */
 	if (!err)
 		err = give(in, in->s.dir, gid, 0750);
 	if (err)
 		return err;
 	memcpy(copy, in->s.dir, sizeof(copy));
 	parent = dirname(copy);
-	if (before.st_gid != gid)
-		share_end(parent, before.st_gid);
 	if (gid)
 		open_way(parent, gid, note, size);
 	return 0;

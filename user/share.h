@@ -14,7 +14,8 @@
  * note: what a person should know, or empty. */
 int share_with(struct instance *in, gid_t gid, char *note, size_t size);
 
-/* After the last instance in `parent` that the group could read: closes the way that share_with opened. */
-void share_end(const char *parent, gid_t gid);
+/* Under the lock, before the directory goes or changes hands: closes the way that share_with opened, unless the group
+ * can read another instance beside it. */
+void share_end(const struct instance *in);
 
 #endif

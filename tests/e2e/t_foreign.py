@@ -13,11 +13,13 @@ PASS = {SCHED_CLS: 0xffffffff, XDP: 2}  # TC_ACT_UNSPEC, XDP_PASS
 OTHERS = "/run/others"  # a BPF file system of their own
 
 
-def another(kind):
-    """Loads the least of programs, `return PASS`, and pins it; returns its file and its path."""
-    code = ctypes.create_string_buffer(struct.pack("BBhI", 0xb7, 0, 0, PASS[kind]) + struct.pack("BBhI", 0x95, 0, 0, 0))
+def another(kind, code=None):
+    """Loads a program, the least of all, `return PASS`, unless said otherwise, and pins it; returns its file and its
+    path."""
+    code = (code or struct.pack("BBhI", 0xb7, 0, 0, PASS[kind])) + struct.pack("BBhI", 0x95, 0, 0, 0)
+    code, count = ctypes.create_string_buffer(code), len(code) // 8
     words = ctypes.create_string_buffer(b"GPL")
-    fd, _ = bpf(BPF_PROG_LOAD, struct.pack("IIQQ", kind, 2, ctypes.addressof(code), ctypes.addressof(words)))
+    fd, _ = bpf(BPF_PROG_LOAD, struct.pack("IIQQ", kind, count, ctypes.addressof(code), ctypes.addressof(words)))
     check(fd >= 0, f"cannot load a program of type {kind}: {os.strerror(ctypes.get_errno())}")
     if not os.path.ismount(OTHERS):
         os.mkdir(OTHERS)

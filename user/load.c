@@ -163,6 +163,8 @@ int load_maps(struct store *s)
 			   s->info.flows, s->info.half_open, (unsigned long long)s->info.conf.sets * set >> 20,
 			   strerror(-err),
 			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer, or for --no-ladder"
+			   : err == -ESRCH ? "; /sys/kernel/btf/vmlinux: no BTF there, this kernel must be built with "
+					     "CONFIG_DEBUG_INFO_BTF"
 			   : err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 					   : "");
 #define TAKE_(field, name) \

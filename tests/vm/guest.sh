@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Process 1 of the virtual machine, on the shared files: runs the suites that VM_TESTS asks for and ends the machine.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
+end() { busybox poweroff -f; }
+trap end EXIT
+for kind in proc:/proc sysfs:/sys devtmpfs:/dev tmpfs:/run bpf:/sys/fs/bpf; do
+	mount -t "${kind%:*}" "${kind%:*}" "${kind#*:}"
+done
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+cd "$VM_DIR" || exit
+
+# the kernel asks for its modules by itself; busybox finds them
+mkdir -p /lib/modules /run/bin
+ln -sfn "$VM_DIR/build/vm-kernel/lib/modules/$(uname -r)" "/lib/modules/$(uname -r)"
+ln -s "$(command -v busybox)" /run/bin/modprobe
+echo /run/bin/modprobe > /proc/sys/kernel/modprobe
+/run/bin/modprobe tun
+ip link set lo up
+
+# What it takes here, ten times as long as on the machine itself, is no failure; libxdp's dispatcher must run.
+export E2E_SLOW=8 E2E_DISPATCHER=1
+# Most of what this kernel alone can show: xdp-filter loaded first and second, in both modes, with either leaving first;
+# clsact; real programs; cookies. VM=all has the rest.
+FEW=("chain_filter_first native ours" "chain_filter_first generic theirs" "chain_filter_second native theirs"
+	"chain_filter_second generic ours" chain_three "programs native ipv4" "guard_cookies tc ipv4" "other_clsact tc")
+complaints() { # of the kernel
+	! dmesg | grep -E 'BUG:|WARNING:|Oops|Call Trace|general protection|stall'
+}
+
+. tests/suites.sh
+echo "== $(uname -r)"
+suite "verifier: what the programs cost it" build/test/verifier
+case $VM_TESTS in
+all)
+	suite "unit: the shared core" build/test/unit-plain
+	suite "prog: the same frames through the kernel's programs" build/test/prog
+	suite "e2e: namespaces, real clients and servers" tests/e2e/run -v
+	;;
+"")
+	suite "unit: the shared core" env MODEL_RUNS="${MODEL_RUNS:-300}" build/test/unit-plain
+	suite "prog: the same frames through the kernel's programs" build/test/prog
+	suite "e2e: a choice" tests/e2e/run -v "${FEW[@]}"
+	;;
+*)
+	read -ra names <<< "$VM_TESTS"
+	suite "e2e: $VM_TESTS" tests/e2e/run -v "${names[@]}"
+	;;
+esac
+one "the kernel has nothing to complain of" complaints
+sum "vm: "

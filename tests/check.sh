@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Every test, one after the other; the last line is "N passed, N failed[, N skipped]".
 cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=/dev/null
 . tests/suites.sh
 
 suite "unit: the shared core, natively" build/test/unit

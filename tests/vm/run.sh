@@ -39,7 +39,7 @@ if [ -z "${VM_INSIDE:-}" ]; then
 	[ "$(id -u)" = 0 ] || { echo "tests/vm/run.sh: needs root, to share this machine's files: run it with sudo" >&2; exit 1; }
 	[ -d "$kernel/boot" ] || fetch_kernel || skip "cannot fetch Debian's package linux-image-cloud-amd64 (apt-get update?)"
 	VM_INSIDE=1 setpriv --pdeathsig KILL timeout --kill-after=5 "${VM_SECONDS:-3600}" \
-		unshare --mount --pid --fork --kill-child=KILL --mount-proc "$0" "$@" &
+		setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --mount-proc "$0" "$@" &
 	trap 'kill -KILL $! 2> /dev/null; wait; exit 130' INT TERM HUP
 	wait $!
 	exit
@@ -52,6 +52,8 @@ modules=$kernel/lib/modules/$version
 mkdir -p build/vm
 mount -t tmpfs -o mode=700 vm build/vm
 work=$PWD/build/vm
+mkdir -p /run/virtiofsd # where it locks a file named after its socket: each runner has its own
+mount -t tmpfs vm /run/virtiofsd
 mkdir -p "$work/share" "$work/root"/{bin,dev,proc,host,over,new,lib/modules/"$version"}
 mount --rbind / "$work/share"
 mount -o remount,bind,ro "$work/share"

@@ -97,7 +97,7 @@ demo: root ## real clients and servers in namespaces, and what synwave saw (root
 .PHONY: check
 check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(FUZZ:%=$(B)/fuzz/%-corpus)
+	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(VM_TESTS) $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------
@@ -117,6 +117,17 @@ $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c u
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
+
+# without sanitizers, for the emulated machine of `make vm`
+$(B)/test/unit-plain: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
+	@mkdir -p $(@D)
+	$(CLANG) -O2 $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit \
+		-o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lm
+
+$(B)/test/verifier: tests/verifier.c tests/unit/tap.h user/conf.c user/conf.h user/skeleton.h $(CORE) $(SKEL)
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests/unit -I$(B) \
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
 
 $(B)/driver.skel.h: tests/bench/driver.bpf.c $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
@@ -171,9 +182,12 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e deploy bench bench-flood vm
-vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
-	@tests/vm/run.sh
+.PHONY: unit prog e2e verifier deploy bench bench-flood vm
+VM_TESTS := $(addprefix $(B)/test/,unit-plain prog verifier)
+vm: root all $(VM_TESTS) ## the suites on Debian 12's own kernel, in a virtual machine; VM=all: all, VM=NAMES: these e2e tests (root)
+	@tests/vm/run.sh $(VM)
+verifier: root $(B)/test/verifier ## what each program costs this kernel's verifier (root)
+	@$(B)/test/verifier
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
 	@$(if $(AGAINST),tests/bench/against.py $(AGAINST),$(B)/test/bench)
 bench-flood: root all $(B)/test/flood $(B)/test/clients ## the guard under a flood, next to what the kernel has (root; minutes, a quiet machine)
@@ -190,7 +204,7 @@ deploy: root all ## what deploy/ ships: installed, and against a real Prometheus
 
 # --- code -----------------------------------------------------------------------------------------------------------
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c \
-	tests/bench/flood*.[ch] tests/bench/clients.c)
+	tests/bench/flood*.[ch] tests/bench/clients.c tests/verifier.c)
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs

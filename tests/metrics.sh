@@ -12,7 +12,7 @@ PROMETHEUS=${PROMETHEUS:-$("$here/fetch.sh" prometheus prometheus)}
 export PROMTOOL PROMETHEUS
 
 setpriv --pdeathsig KILL timeout --kill-after=5 540 \
-	unshare --mount --net --pid --fork --kill-child=KILL --mount-proc \
+	setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child=KILL --mount-proc \
 	/usr/bin/python3 -B "$here/metrics/run.py" "${1:-metrics}" &
 trap 'kill -KILL $! 2> /dev/null; wait; exit 130' INT TERM HUP
 wait $!

@@ -12,6 +12,7 @@
 
 #include "attach.h"
 #include "cmd.h"
+#include "feature.h"
 #include "netns.h"
 #include "render.h"
 #include "snapshot.h"
@@ -28,7 +29,7 @@ struct status {
 	struct instance in;
 	struct snapshot snap;
 	struct utsname uts;
-	bool dispatcher, tcx, btf;
+	bool has[FEATURE_COUNT];
 	char cookies[192]; /* when the guard can answer with them, here */
 	struct row *row;
 	u32 rows;
@@ -69,11 +70,18 @@ static void describe_cookies(struct status *s)
 	int cookies = sysctl("tcp_syncookies"), stamps = sysctl("tcp_timestamps");
 	const char *instead = s->snap.guard.flags & SW_GUARD_NO_COOKIE_DROP ? "dropped" : "passed";
 
-	if (!load_cookies())
+	if (!s->has[FEATURE_COOKIES])
 		snprintf(s->cookies, sizeof(s->cookies), "none, this kernel lacks the helpers (such SYNs are %s)",
 			 instead);
+	else if (cookies < 0)
+		snprintf(s->cookies, sizeof(s->cookies),
+			 "none, this kernel has no net.ipv4.tcp_syncookies (such SYNs are %s)", instead);
 	else if (!cookies)
 		snprintf(s->cookies, sizeof(s->cookies), "none, net.ipv4.tcp_syncookies=0 (such SYNs are %s)", instead);
+	else if (!s->has[FEATURE_LISTENER])
+		snprintf(s->cookies, sizeof(s->cookies),
+			 "when a listener's queue is full, till then the kernel gets the SYN; window scale and SACK "
+			 "lost (this kernel's BTF lacks fields of the listener)");
 	else
 		snprintf(s->cookies, sizeof(s->cookies), "%s; window scale and SACK %s",
 			 cookies == 2 ? "at once (net.ipv4.tcp_syncookies=2)"
@@ -99,15 +107,14 @@ static int collect(struct status *s, const char *dir)
 	for (u32 i = 0; s->row && i < s->rows; i++) {
 		s->row[i].reg = reg[i];
 		look(s, &s->row[i]);
-		s->dispatcher |= s->row[i].reg.iface.chained;
+		s->has[FEATURE_DISPATCHER] |= s->row[i].reg.iface.chained;
 	}
 	free(reg);
 	if (!s->row)
 		return store_fail(&s->in.s, -ENOMEM, "out of memory");
 	uname(&s->uts);
-	s->dispatcher = s->dispatcher || xdp_dispatcher_works();
-	s->tcx = tcx_works(if_nametoindex("lo"));
-	s->btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+	for (int f = 0; f < FEATURE_COUNT; f++)
+		s->has[f] = s->has[f] || feature[f].works();
 	describe_cookies(s);
 	return 0;
 }
@@ -180,9 +187,8 @@ static void print_json(const struct status *s)
 	json_ks(j, "kernel", s->uts.release);
 	json_key(j, "features");
 	json_obj(j);
-	json_flag(j, "xdp_dispatcher", s->dispatcher);
-	json_flag(j, "tcx", s->tcx);
-	json_flag(j, "btf", s->btf);
+	for (int f = 0; f < FEATURE_COUNT; f++)
+		json_flag(j, feature[f].key, s->has[f]);
 	json_end_obj(j);
 	json_key(j, "interfaces");
 	json_arr(j);
@@ -223,6 +229,18 @@ static void print_ifaces(const struct status *s)
 	}
 }
 
+static void print_kernel(const struct status *s)
+{
+	printf("Kernel     %s:", s->uts.release);
+	for (int f = 0; f < FEATURE_COUNT; f++) {
+		const char *instead = s->has[f] ? NULL : feature[f].without;
+
+		printf("%s %s %s%s%s%s", f ? "," : "", feature[f].name, s->has[f] ? "yes" : "no", instead ? " (" : "",
+		       instead ? instead : "", instead ? ")" : "");
+	}
+	putchar('\n');
+}
+
 static void print_text(const struct status *s)
 {
 	const struct sw_meta *m = &s->in.s.info;
@@ -231,9 +249,7 @@ static void print_text(const struct status *s)
 	date(m->created_ns, created, sizeof(created));
 	printf("Instance   %s (synwave %s, layout %u), since %s%s\n", s->in.s.dir, m->version, m->layout, created,
 	       m->conf.one_way ? ", ingress only" : "");
-	printf("Kernel     %s: TCX %s, XDP dispatcher %s, BTF %s\n", s->uts.release,
-	       s->tcx ? "yes" : "no (clsact instead)", s->dispatcher ? "yes" : "no (XDP runs alone)",
-	       s->btf ? "yes" : "no");
+	print_kernel(s);
 	printf("Guard      %s; cookies: %s\n", guard_mode_name[s->snap.guard.mode], s->cookies);
 	printf("Traces     %u of %d listen%s\n", s->snap.traces, SW_READERS,
 	       m->conf.ladder ? "" : "; no ladders are kept");

@@ -167,6 +167,8 @@ int load_maps(struct store *s)
 			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer, or for --no-ladder"
 			   : err == -EMFILE || err == -EBADF
 				   ? "; more open files are needed: see `ulimit -n`" /* libbpf: EBADF */
+			   : err == -ESRCH ? "; /sys/kernel/btf/vmlinux: no BTF there, this kernel must be built with "
+					     "CONFIG_DEBUG_INFO_BTF"
 			   : err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 					   : "");
 #define TAKE_(field, name) \

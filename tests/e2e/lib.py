@@ -21,7 +21,9 @@ from frames import ACK, FIN, OPTIONS, PSH, RST, SYN, ethernet, packet, read_pack
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SYNWAVE = "/run/synwave"  # a copy, in each test's own /run: one file is all that it needs
 SYNFLOOD = ROOT + "/build/synflood"
-PATIENCE = 15  # seconds that a condition may take to come true
+OLDER = ROOT + "/build/older.so"
+SLOW = float(os.environ.get("E2E_SLOW", 1))  # how many times slower than usual this machine is
+PATIENCE = 15 * SLOW  # seconds that a condition may take to come true
 TC = "tcx" if tuple(int(n) for n in os.uname().release.split("-")[0].split(".")[:2]) >= (6, 6) else "clsact"
 MODES = {"native": "xdp-native", "generic": "xdp-generic", "tc": TC}
 MODE_NAMES = list(MODES)
@@ -92,7 +94,7 @@ def until(condition, what, patience=PATIENCE):
 
 
 def run(*argv, ok=(0,), timeout=30, **more):
-    r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **more)
+    r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout * SLOW, stdin=subprocess.DEVNULL, **more)
     if ok is not None and r.returncode not in ok:
         raise Fail(f"{' '.join(argv)}: exit {r.returncode}: {r.stderr.strip() or r.stdout.strip()}")
     return r

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Makes this kernel an older one for a program that is started with it in LD_PRELOAD: what OLDER names is not there.
+ *   tcx             no BPF_TCX_* attach type (before 6.6)
+ *   freplace        no program of type BPF_PROG_TYPE_EXT: libxdp's dispatcher cannot run
+ *   gen_syncookie   no helper of that name. Calls of it get a number that no helper has, so the kernel's own verifier
+ *                   judges: refused where they are reached, and no matter where they are dead code. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define TCX_INGRESS 46
+#define TCX_EGRESS  47
+#define NO_HELPER   1000000 /* beyond every kernel's last */
+
+static int without(const char *what)
+{
+	const char *older = getenv("OLDER");
+
+	return older && strstr(older, what);
+}
+
+static int is_tcx(unsigned int type)
+{
+	return type == TCX_INGRESS || type == TCX_EGRESS;
+}
+
+/* 0, or what the older kernel says to this call. */
+static int refuse(long command, const union bpf_attr *a)
+{
+	if (command == BPF_LINK_CREATE && is_tcx(a->link_create.attach_type) && without("tcx"))
+		return EINVAL;
+	if (command == BPF_PROG_QUERY && is_tcx(a->query.attach_type) && without("tcx"))
+		return EINVAL;
+	if (command == BPF_PROG_LOAD && a->prog_type == BPF_PROG_TYPE_EXT && without("freplace"))
+		return EINVAL;
+	return 0;
+}
+
+/* A copy of the instructions without the helper, to be freed. */
+static struct bpf_insn *rewrite(const union bpf_attr *a)
+{
+	size_t size = a->insn_cnt * sizeof(struct bpf_insn);
+	struct bpf_insn *insns = malloc(size);
+
+	if (!insns)
+		return NULL;
+	memcpy(insns, (const void *)(unsigned long)a->insns, size);
+	for (struct bpf_insn *i = insns; i < insns + a->insn_cnt; i++)
+		if (i->code == (BPF_JMP | BPF_CALL) && !i->src_reg && i->imm == BPF_FUNC_tcp_gen_syncookie)
+			i->imm = NO_HELPER;
+	return insns;
+}
+
+long syscall(long number, ...)
+{
+	long (*next)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	struct bpf_insn *insns = NULL;
+	union bpf_attr attr = {0};
+	long a[6], rc;
+	va_list args;
+	int err;
+
+	va_start(args, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (number != SYS_bpf || a[2] > (long)sizeof(attr))
+		return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	memcpy(&attr, (void *)a[1], a[2]);
+	err = refuse(a[0], &attr);
+	if (err) {
+		errno = err;
+		return -1;
+	}
+	if (a[0] == BPF_PROG_LOAD && without("gen_syncookie"))
+		insns = rewrite(&attr);
+	if (insns) {
+		attr.insns = (unsigned long)insns;
+		rc = next(number, a[0], &attr, a[2]);
+	} else {
+		rc = next(number, a[0], a[1], a[2]);
+	}
+	err = errno;
+	free(insns);
+	errno = err;
+	return rc;
+}

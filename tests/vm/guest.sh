@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Process 1 of the virtual machine, on the shared files: runs the suites that VM_TESTS asks for and ends the machine.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
+end() { busybox poweroff -f; }
+trap end EXIT
+for kind in proc:/proc sysfs:/sys devtmpfs:/dev tmpfs:/run bpf:/sys/fs/bpf; do
+	mount -t "${kind%:*}" "${kind%:*}" "${kind#*:}"
+done
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+cd "$VM_DIR" || exit
+
+# the kernel asks for its modules by itself; busybox finds them
+mkdir -p /lib/modules /run/bin
+ln -sfn "$VM_DIR/build/vm-kernel/lib/modules/$(uname -r)" "/lib/modules/$(uname -r)"
+ln -s "$(command -v busybox)" /run/bin/modprobe
+echo /run/bin/modprobe > /proc/sys/kernel/modprobe
+/run/bin/modprobe tun
+ip link set lo up
+[ -n "$MODEL_RUNS" ] || unset MODEL_RUNS
+
+# What it takes here, ten times as long as on the machine itself, is no failure; libxdp's dispatcher must run.
+export E2E_SLOW=8 E2E_DISPATCHER=1
+# Most of what this kernel alone can show: xdp-filter loaded first and second, in both modes, with either leaving first;
+# clsact; real programs; cookies. VM=all has the rest.
+FEW=("chain_filter_first native ours" "chain_filter_first generic theirs" "chain_filter_second native theirs"
+	"chain_filter_second generic ours" chain_three "programs native ipv4" "guard_cookies tc ipv4" "other_clsact tc")
+# The test in which two CPUs meet at every step asks how many there are: as an emulation, on CPUs that others use as
+# well, its million meetings take an hour.
+prog_on_one_cpu() {
+	echo 0 > /run/one
+	unshare --mount sh -c 'mount --bind /run/one /sys/devices/system/cpu/online && exec build/test/prog'
+}
+complaints() { # of the kernel; that it was not given the CPU for long is none
+	! dmesg | grep -E 'BUG:|WARNING:|Oops|general protection' | grep -v 'soft lockup'
+}
+
+# shellcheck source=/dev/null
+. tests/suites.sh
+echo "== $(uname -r)"
+case $VM_TESTS in
+all)
+	suite "verifier: what the programs cost it" build/test/verifier
+	suite "unit: the shared core" build/test/unit-plain
+	suite "prog: the same frames through the kernel's programs" build/test/prog
+	suite "e2e: namespaces, real clients and servers" tests/e2e/run -v
+	;;
+"")
+	MODEL_RUNS=${MODEL_RUNS:-300} build/test/unit-plain > /run/unit.log 2>&1 & # it needs no kernel: beside the others
+	unit=$!
+	suite "verifier: what the programs cost it" build/test/verifier
+	suite "prog: the same frames through the kernel's programs" prog_on_one_cpu
+	wait $unit
+	suite "unit: the shared core" sh -c "cat /run/unit.log; exit $?"
+	suite "e2e: a choice" tests/e2e/run -v "${FEW[@]}"
+	;;
+*)
+	read -ra names <<< "$VM_TESTS"
+	suite "e2e: $VM_TESTS" tests/e2e/run -v "${names[@]}"
+	;;
+esac
+one "the kernel has nothing to complain of" complaints
+sum "vm: "

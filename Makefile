@@ -97,7 +97,7 @@ demo: root ## real clients and servers in namespaces, and what synwave saw (root
 .PHONY: check
 check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(FUZZ:%=$(B)/fuzz/%-corpus)
+	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(B)/test/input $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------
@@ -117,6 +117,17 @@ $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c u
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
+
+$(B)/mutate.skel.h: tests/input/mutate.bpf.c tests/input/mutate.h $(CORE) vmlinux/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/mutate.bpf.o $<
+	$(BPFTOOL) gen skeleton $(B)/mutate.bpf.o name mutate_bpf > $@
+
+$(B)/test/input: tests/input/input.c tests/input/sweep.c tests/input/random.c $(TEST_SHARED) user/guard_store.c user/store.c \
+		user/store_find.c user/percpu.c user/snapshot.c $(TEST_HEADERS) $(SKEL) $(B)/mutate.skel.h
+	@mkdir -p $(@D)
+	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing \
+		-D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) -o $@ $(filter %.c,$^) -lbpf -lyaml -lm
 
 $(B)/driver.skel.h: tests/bench/driver.bpf.c $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
@@ -171,7 +182,7 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e deploy bench bench-flood vm
+.PHONY: unit prog input random e2e deploy bench bench-flood vm
 vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
 	@tests/vm/run.sh
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
@@ -182,6 +193,10 @@ unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root
 	@$(B)/test/unit
 prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)
 	@$(B)/test/prog
+input: root $(B)/test/input ## broken frames through the kernel's programs: each cut, each bit, 2 million random ones (root)
+	@$(B)/test/input
+random: root $(B)/test/input ## the same with N (100000000) random frames; SEED (1) (root; minutes)
+	@$(B)/test/input $(or $(N),100000000) $(or $(SEED),1)
 e2e: root all ## real clients and servers in namespaces (root)
 	@tests/e2e/run
 deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
@@ -189,16 +204,16 @@ deploy: root all ## what deploy/ ships: installed, and against a real Prometheus
 	@tests/metrics.sh deploy
 
 # --- code -----------------------------------------------------------------------------------------------------------
-FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c \
+FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/input/*.[ch] tests/e2e/*.c \
 	tests/bench/flood*.[ch] tests/bench/clients.c)
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs
 format: ## clang-format the sources
 	clang-format -i $(FORMATTED)
-lint: $(SKEL) ## clang-format, clang-tidy, shellcheck
+lint: $(SKEL) $(B)/mutate.skel.h ## clang-format, clang-tidy, shellcheck
 	clang-format --dry-run -Werror $(FORMATTED)
-	clang-tidy --quiet $(SRC) $(wildcard tests/unit/*.c tests/prog/*.c) tests/frames.c tests/exchanges.c -- \
+	clang-tidy --quiet $(SRC) $(wildcard tests/unit/*.c tests/prog/*.c) $(filter-out %.bpf.c,$(wildcard tests/input/*.c)) tests/frames.c tests/exchanges.c -- \
 		-std=gnu11 -D_GNU_SOURCE -DSYNWAVE_VERSION='""' -Iinclude -Iuser -Itests -Itests/unit -isystem $(B)
 	shellcheck $(SCRIPTS)
 

@@ -43,6 +43,7 @@ for target in parse table replay; do
 	suite "fuzz: corpus of $target" "build/fuzz/$target-corpus" "tests/fuzz/corpus/$target"
 done
 suite "prog: the same frames through the kernel's programs" build/test/prog
+suite "input: broken and random frames through the kernel's programs" build/test/input
 echo "== vmlinux.h"
 one "vmlinux.h agrees with the running kernel" vmlinux/check.sh
 suite "captures: records of others" tests/captures.sh

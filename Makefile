@@ -156,23 +156,24 @@ $(B)/test/clients: tests/bench/clients.c
 
 # libFuzzer, and the same targets with a plain main that feeds them the corpus
 FUZZ_SECONDS ?= 60
-FUZZ := parse table replay
+FUZZ := parse table replay guard words
 FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude \
 	-Iuser -Itests -Itests/unit -Itests/fuzz
-FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c user/ladder.c user/render_ladder.c user/render_svg.c user/term.c
+FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c user/ladder.c user/render_ladder.c user/render_svg.c user/term.c \
+	user/ruleset_file.c user/filter.c user/store.c user/percpu.c
 
 $(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) -ldl
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) -lyaml -lbpf -ldl
 $(B)/fuzz/%-corpus: tests/fuzz/%.c tests/fuzz/main.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $(filter %.c,$^) -ldl
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $(filter %.c,$^) -lyaml -lbpf -ldl
 $(B)/fuzz/model: tests/fuzz/model.c $(wildcard tests/unit/model*.c) $(ENGINE) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_FLAGS) -O2 -fsanitize=undefined -o $@ $(filter %.c,$^)
 
 .PHONY: fuzz fuzz-corpus
-fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60): parse, table, replay, model; findings: build/fuzz
+fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60): parse, table, replay, guard, words, model; findings: build/fuzz
 	@for t in $(FUZZ); do \
 		mkdir -p $(B)/fuzz/found/$$t; \
 		$(B)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(B)/fuzz/$$t- \

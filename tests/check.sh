@@ -39,7 +39,7 @@ one() {
 }
 
 suite "unit: the shared core, natively" build/test/unit
-for target in parse table replay; do
+for target in parse table replay guard words; do
 	suite "fuzz: corpus of $target" "build/fuzz/$target-corpus" "tests/fuzz/corpus/$target"
 done
 suite "prog: the same frames through the kernel's programs" build/test/prog

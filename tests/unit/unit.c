@@ -15,6 +15,7 @@ void test_model(void);
 void test_guard(void);
 void test_trace(void);
 void test_names(void);
+void test_keys(void);
 void test_top(void);
 void count_test(bool ok, const char *what);
 
@@ -134,5 +135,6 @@ int main(void)
 	test_model();
 	test_trace();
 	test_names();
+	test_keys();
 	return tap_end("unit");
 }

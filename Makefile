@@ -97,7 +97,7 @@ demo: root ## real clients and servers in namespaces, and what synwave saw (root
 .PHONY: check
 check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(VM_TESTS) $(FUZZ:%=$(B)/fuzz/%-corpus)
+	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(B)/test/input $(VM_TESTS) $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------
@@ -128,6 +128,16 @@ $(B)/test/verifier: tests/verifier.c tests/unit/tap.h user/conf.c user/conf.h us
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
+$(B)/mutate.skel.h: tests/input/mutate.bpf.c tests/input/mutate.h $(CORE) vmlinux/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/mutate.bpf.o $<
+	$(BPFTOOL) gen skeleton $(B)/mutate.bpf.o name mutate_bpf > $@
+
+$(B)/test/input: tests/input/input.c tests/input/sweep.c tests/input/random.c $(TEST_SHARED) user/guard_store.c user/store.c \
+		user/store_walk.c user/percpu.c user/snapshot.c $(TEST_HEADERS) $(SKEL) $(B)/mutate.skel.h
+	@mkdir -p $(@D)
+	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing \
+		-D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) -o $@ $(filter %.c,$^) -lbpf -lyaml -lm
 
 $(B)/driver.skel.h: tests/bench/driver.bpf.c $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
@@ -156,23 +166,24 @@ $(B)/test/clients: tests/bench/clients.c
 
 # libFuzzer, and the same targets with a plain main that feeds them the corpus
 FUZZ_SECONDS ?= 60
-FUZZ := parse table replay
+FUZZ := parse table replay guard words
 FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude \
 	-Iuser -Itests -Itests/unit -Itests/fuzz
-FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c user/ladder.c user/render_ladder.c user/render_svg.c user/term.c
+FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c user/ladder.c user/render_ladder.c user/render_svg.c user/term.c \
+	user/ruleset_file.c user/filter.c user/store.c user/percpu.c
 
 $(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) -ldl
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) -lyaml -lbpf -ldl
 $(B)/fuzz/%-corpus: tests/fuzz/%.c tests/fuzz/main.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $(filter %.c,$^) -ldl
+	$(CLANG) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $(filter %.c,$^) -lyaml -lbpf -ldl
 $(B)/fuzz/model: tests/fuzz/model.c $(wildcard tests/unit/model*.c) $(ENGINE) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_FLAGS) -O2 -fsanitize=undefined -o $@ $(filter %.c,$^)
 
 .PHONY: fuzz fuzz-corpus
-fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60): parse, table, replay, model; findings: build/fuzz
+fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60): parse, table, replay, guard, words, model; findings: build/fuzz
 	@for t in $(FUZZ); do \
 		mkdir -p $(B)/fuzz/found/$$t; \
 		$(B)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(B)/fuzz/$$t- \
@@ -182,7 +193,7 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e verifier deploy bench bench-flood vm
+.PHONY: unit prog input random e2e verifier deploy bench bench-flood vm
 VM_TESTS := $(addprefix $(B)/test/,unit-plain prog verifier)
 vm: root all $(VM_TESTS) ## the suites on Debian 12's own kernel, in a virtual machine; VM=all: all, VM=NAMES: these e2e tests (root)
 	@tests/vm/run.sh $(VM)
@@ -196,6 +207,10 @@ unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root
 	@$(B)/test/unit
 prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)
 	@$(B)/test/prog
+input: root $(B)/test/input ## broken frames through the kernel's programs: each cut, each bit, 2 million random ones (root)
+	@$(B)/test/input
+random: root $(B)/test/input ## the same with N (100000000) random frames; SEED (1) (root; minutes)
+	@$(B)/test/input $(or $(N),100000000) $(or $(SEED),1)
 e2e: root all ## real clients and servers in namespaces, and faults: KILLS=N each, SEED=N again (root)
 	@tests/e2e/run
 deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
@@ -203,16 +218,16 @@ deploy: root all ## what deploy/ ships: installed, and against a real Prometheus
 	@tests/metrics.sh deploy
 
 # --- code -----------------------------------------------------------------------------------------------------------
-FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c \
+FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/input/*.[ch] tests/e2e/*.c \
 	tests/bench/flood*.[ch] tests/bench/clients.c tests/verifier.c)
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs
 format: ## clang-format the sources
 	clang-format -i $(FORMATTED)
-lint: $(SKEL) ## clang-format, clang-tidy, shellcheck
+lint: $(SKEL) $(B)/mutate.skel.h ## clang-format, clang-tidy, shellcheck
 	clang-format --dry-run -Werror $(FORMATTED)
-	clang-tidy --quiet $(SRC) $(wildcard tests/unit/*.c tests/prog/*.c) tests/frames.c tests/exchanges.c -- \
+	clang-tidy --quiet $(SRC) $(wildcard tests/unit/*.c tests/prog/*.c) $(filter-out %.bpf.c,$(wildcard tests/input/*.c)) tests/frames.c tests/exchanges.c -- \
 		-std=gnu11 -D_GNU_SOURCE -DSYNWAVE_VERSION='""' -Iinclude -Iuser -Itests -Itests/unit -isystem $(B)
 	shellcheck $(SCRIPTS)
 

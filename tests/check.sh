@@ -6,10 +6,11 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/suites.sh
 
 suite "unit: the shared core, natively" build/test/unit
-for target in parse table replay; do
+for target in parse table replay guard words; do
 	suite "fuzz: corpus of $target" "build/fuzz/$target-corpus" "tests/fuzz/corpus/$target"
 done
 suite "prog: the same frames through the kernel's programs" build/test/prog
+suite "input: broken and random frames through the kernel's programs" build/test/input
 echo "== vmlinux.h"
 one "vmlinux.h agrees with the running kernel" vmlinux/check.sh
 suite "captures: records of others" tests/captures.sh

@@ -24,10 +24,11 @@ skip() {
 # --- make install
 to=$tmp/to prefix=/opt/synwave
 ok "make install" timeout 300 make -s install DESTDIR="$to" PREFIX=$prefix
-hardened() { # position independent, relocations read-only before main, no executable stack, not setuid
+hardened() { # position independent, relocations read-only before main, no executable stack, checked calls, not setuid
 	readelf -hW "$1" | grep -q 'Type: *DYN' && readelf -dW "$1" | grep -q BIND_NOW &&
 		readelf -lW "$1" | grep -q GNU_RELRO && readelf -lW "$1" | grep 'GNU_STACK' | grep -q 'RW ' &&
-		readelf -sW "$1" | grep -q __stack_chk_fail && [ ! -u "$1" ]
+		readelf -sW "$1" | grep -q __stack_chk_fail && readelf -sW "$1" | grep -q __snprintf_chk &&
+		! readelf -dW "$1" | grep -qE 'RPATH|RUNPATH|TEXTREL' && [ ! -u "$1" ] && [ ! -g "$1" ]
 }
 ok "hardened" hardened "$to$prefix/sbin/synwave"
 cat > "$tmp/want" << 'LIST'

@@ -211,7 +211,7 @@ static void print_json(const struct status *s)
 
 static void print_ifaces(const struct status *s)
 {
-	char since[32], where[40];
+	char since[32], where[40], name[TEXT_SIZE];
 
 	if (!s->rows)
 		printf("\nNo interface is attached.\n");
@@ -223,9 +223,9 @@ static void print_ifaces(const struct status *s)
 
 		date(r->iface.since_ns, since, sizeof(since));
 		snprintf(where, sizeof(where), "  netns %llu", (unsigned long long)r->key.netns);
-		printf("%-15s  %-10s  %-11s  %-7s  %-7s  %s%s\n", r->iface.name, state_name[s->row[i].state],
-		       hook_name(r->iface.ingress), hook_name(r->iface.egress), r->iface.chained ? "yes" : "no", since,
-		       r->key.netns == s->in.netns ? "" : where);
+		printf("%-15s  %-10s  %-11s  %-7s  %-7s  %s%s\n", text_name(name, sizeof(name), r->iface.name),
+		       state_name[s->row[i].state], hook_name(r->iface.ingress), hook_name(r->iface.egress),
+		       r->iface.chained ? "yes" : "no", since, r->key.netns == s->in.netns ? "" : where);
 	}
 }
 

@@ -49,7 +49,7 @@ static int read_prefix(struct store *s, const void *key, void *ctx)
 	char text[80], addr[TEXT_SIZE];
 	bool v6 = k->addr[0] || k->addr[1] || k->addr[2] != htonl(0xffff);
 
-	if (k->gen != r->gen || bpf_map_lookup_elem(s->fd.guard_lists, key, &v))
+	if (k->gen != r->gen || bpf_map_lookup_elem(s->fd.guard_lists, key, &v) || !v.listed)
 		return 0;
 	snprintf(text, sizeof(text), "%s/%u", text_addr(addr, k->addr), k->prefix - SW_LIST_BITS - (v6 ? 0 : 96));
 	return ruleset_list(r->rs, v.listed, text, r->why) ? store_fail(s, -EINVAL, "%s", r->why) : 0;
@@ -114,20 +114,26 @@ static int clear_others(struct store *s, u32 keep)
 	return err ? err : for_keys(s, limits.fd, "guard_limits", sizeof(struct sw_limit_key), drop_other, &limits);
 }
 
+static int write_prefix(struct store *s, const struct rule_prefix *p, u32 verdict, u32 gen)
+{
+	struct sw_list_key k = {.prefix = SW_LIST_BITS + p->bits + (p->v6 ? 0 : 96), .gen = gen};
+	struct sw_list_value v = {p->listed, verdict};
+	int err;
+
+	memcpy(k.addr, p->addr, sizeof(k.addr));
+	err = bpf_map_update_elem(s->fd.guard_lists, &k, &v, BPF_ANY);
+	return err ? failed(s, err, "write", "guard_lists") : 0;
+}
+
+/* IPv4 lies mapped in the same trie, below ::/0: a prefix of IPv6 must not be a word on it. */
 static int write_prefixes(struct store *s, const struct ruleset *rs, u32 gen)
 {
-	for (u32 i = 0; i < rs->prefixes; i++) {
-		const struct rule_prefix *p = &rs->prefix[i];
-		struct sw_list_key k = {.prefix = SW_LIST_BITS + p->bits + (p->v6 ? 0 : 96), .gen = gen};
-		struct sw_list_value v = {p->listed, ruleset_verdict(rs, p)};
-		int err;
+	const struct rule_prefix ipv4 = {.addr = {0, 0, htonl(0xffff)}};
+	int err = rs->prefixes ? write_prefix(s, &ipv4, 0, gen) : 0;
 
-		memcpy(k.addr, p->addr, sizeof(k.addr));
-		err = bpf_map_update_elem(s->fd.guard_lists, &k, &v, BPF_ANY);
-		if (err)
-			return failed(s, err, "write", "guard_lists");
-	}
-	return 0;
+	for (u32 i = 0; i < rs->prefixes && !err; i++) /* 0.0.0.0/0 takes its place */
+		err = write_prefix(s, &rs->prefix[i], ruleset_verdict(rs, &rs->prefix[i]), gen);
+	return err;
 }
 
 static int write_limits(struct store *s, const struct ruleset *rs, u32 gen, u32 old)

@@ -19,7 +19,8 @@ static const struct command *const commands[] = {
 
 static const char *running; /* the command's name, for messages */
 
-/* One line whatever is in it: file names and library messages may hold line feeds. */
+/* One line whatever is in it, and no word to the terminal: names of files and interfaces may hold line feeds and escape
+ * sequences, also as U+0080 to U+009F. */
 static void say(const char *format, va_list args)
 {
 	char line[1024];
@@ -27,9 +28,14 @@ static void say(const char *format, va_list args)
 
 	if (len >= (int)sizeof(line))
 		memcpy(line + sizeof(line) - 4, "...", 4);
-	for (char *c = line; *c; c++)
-		if (iscntrl((unsigned char)*c))
+	for (char *c = line; *c; c++) {
+		bool two = *c == '\xc2' && (c[1] & 0xe0) == 0x80;
+
+		if (two)
+			*c++ = ' ';
+		if (two || iscntrl((unsigned char)*c))
 			*c = ' ';
+	}
 	fflush(stdout);
 	fprintf(stderr, "synwave: %s%s%s\n", running ? running : "", running ? ": " : "", line);
 }

@@ -107,6 +107,9 @@ void render_page(FILE *out, const struct scrape *s);
 
 /* Pieces of text. The buffer comes back, for use as an argument. */
 #define TEXT_SIZE 64
+/* A name that others chose, an interface's first of all: printable ASCII as it is, any other byte as \xNN, which no terminal
+ * obeys. TEXT_SIZE holds every interface name; what does not fit is left out. */
+char *text_name(char *buf, size_t size, const char *name);
 char *text_addr(char buf[TEXT_SIZE], const u32 addr[4]); /* as in sw_key: IPv4 may be mapped */
 char *text_endpoint(char buf[TEXT_SIZE], const char *addr, u16 port); /* 192.0.2.1:80, [2001:db8::1]:80 */
 char *text_listener(char buf[TEXT_SIZE], const struct sw_service_key *key); /* the same, of a service */

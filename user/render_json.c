@@ -28,6 +28,7 @@ struct json *json_open(FILE *out)
 	if (!j->gen)
 		abort();
 	yajl_gen_config(j->gen, yajl_gen_print_callback, put, out);
+	yajl_gen_config(j->gen, yajl_gen_validate_utf8, 1);
 	return j;
 }
 
@@ -37,12 +38,23 @@ void json_close(struct json *j)
 	free(j);
 }
 
+/* U+0080 to U+009F: characters to JSON, orders to a terminal. */
+static bool orders(const char *s)
+{
+	while ((s = strchr(s, '\xc2')))
+		if ((*++s & 0xe0) == 0x80)
+			return true;
+	return false;
+}
+
 void json_str(struct json *j, const char *s)
 {
+	char plain[1024];
+
 	if (!s)
 		yajl_gen_null(j->gen);
-	else
-		yajl_gen_string(j->gen, (const unsigned char *)s, strlen(s));
+	else if (orders(s) || yajl_gen_string(j->gen, (const unsigned char *)s, strlen(s)) == yajl_gen_invalid_string)
+		json_str(j, text_name(plain, sizeof(plain), s)); /* names may hold any byte, JSON may not */
 }
 
 void json_key(struct json *j, const char *key)

@@ -55,13 +55,15 @@ static void heading(const struct page *p, const char *title, const char *const *
 
 static void text_ifaces(const struct page *p)
 {
+	char name[TEXT_SIZE];
+
 	if (!p->m->ifaces)
 		fputs("no interface attached\n", p->out);
 	for (u32 i = 0; i < p->m->ifaces; i++) {
 		const struct snapshot_iface *v = &p->m->iface[i];
 
-		fprintf(p->out, "%-*s in %s, out %s\n", p->label, v->iface.name, hook_name(v->iface.ingress),
-			hook_name(v->iface.egress));
+		fprintf(p->out, "%-*s in %s, out %s\n", p->label, text_name(name, sizeof(name), v->iface.name),
+			hook_name(v->iface.ingress), hook_name(v->iface.egress));
 	}
 }
 

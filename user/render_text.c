@@ -8,6 +8,21 @@
 #include <string.h>
 #include <time.h>
 
+char *text_name(char *buf, size_t size, const char *name)
+{
+	size_t at = 0;
+
+	for (; *name; name++) {
+		bool plain = *name >= ' ' && *name <= '~';
+
+		if (at + (plain ? 1 : 4) >= size)
+			break;
+		at += sprintf(buf + at, plain ? "%c" : "\\x%02x", (unsigned char)*name);
+	}
+	buf[at] = 0;
+	return buf;
+}
+
 char *text_addr(char buf[TEXT_SIZE], const u32 addr[4])
 {
 	if (!addr[0] && !addr[1] && addr[2] == htonl(0xffff))

@@ -93,7 +93,7 @@ void render_trace_line(struct trace_text *x, const struct trace_line *l)
 {
 	const struct sw_trace *t = l->t;
 	char at[TEXT_SIZE], delta[TEXT_SIZE] = "-", end[2][TEXT_SIZE], addr[TEXT_SIZE], flags[TEXT_SIZE];
-	char seq[TEXT_SIZE], ack[TEXT_SIZE] = "-", where[TEXT_SIZE];
+	char seq[TEXT_SIZE], ack[TEXT_SIZE] = "-", name[TEXT_SIZE], where[TEXT_SIZE + 4];
 	const char *colour = term_colour(&x->term, t->events & REPEATED ? AGAIN : term_segment(t->flags));
 	const char *state[2] = {state_name(t->state[0]) ?: "-", state_name(t->state[1]) ?: "-"};
 
@@ -108,7 +108,8 @@ void render_trace_line(struct trace_text *x, const struct trace_line *l)
 	text_number(seq, relative_seq(t), t->seq);
 	if (t->flags & SW_TCP_ACK)
 		text_number(ack, relative_ack(t), t->ack);
-	snprintf(where, sizeof(where), "%s %s", l->iface, t->about & SW_TRACE_EGRESS ? "out" : "in");
+	snprintf(where, sizeof(where), "%s %s", text_name(name, sizeof(name), l->iface),
+		 t->about & SW_TRACE_EGRESS ? "out" : "in");
 	fprintf(x->out, "%-15s %8s %-*s %s%s%s %-*s %s%-11s%s %-14s %-14s %-11s %-11s %-*s",
 		text_clock(at, t->ns + l->epoch_ns, false), delta, x->width[0], end[0], colour, arrow(x, t->from),
 		*colour ? term_colour(&x->term, PLAIN) : "", x->width[1], end[1], colour, text_flags(flags, t->flags),

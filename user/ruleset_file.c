@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* The guard's file: YAML by libyaml, keys by tables. All or nothing; what is wrong is said with file and line. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "ruleset.h"
 #include "words.h"
 
-#define FILE_MAX (16 << 20)
+/* More than the largest set of rules needs. libyaml's time and memory grow with the square of some of these. */
+#define FILE_MAX    (4 << 20)
+#define DEPTH_MAX   16
+#define ANCHORS_MAX 100
+#define TOKENS_MAX  1000000
 
 struct load {
 	struct ruleset *rs;
@@ -256,21 +262,81 @@ static int load_document(struct load *l, yaml_parser_t *p)
 	return err;
 }
 
+/* What would keep libyaml busy for hours is refused token by token, before it builds anything. What is no YAML at all is left
+ * to load_document, which says so. */
+static const char *too_much(const yaml_token_t *t, int *depth, u32 *anchors, u32 *tokens)
+{
+	switch (t->type) {
+	case YAML_BLOCK_SEQUENCE_START_TOKEN:
+	case YAML_BLOCK_MAPPING_START_TOKEN:
+	case YAML_FLOW_SEQUENCE_START_TOKEN:
+	case YAML_FLOW_MAPPING_START_TOKEN:
+		++*depth;
+		break;
+	case YAML_BLOCK_END_TOKEN:
+	case YAML_FLOW_SEQUENCE_END_TOKEN:
+	case YAML_FLOW_MAPPING_END_TOKEN:
+		--*depth;
+		break;
+	case YAML_ANCHOR_TOKEN:
+		++*anchors;
+		break;
+	case YAML_TAG_DIRECTIVE_TOKEN:
+		return "%TAG: not understood here";
+	default:
+		break;
+	}
+	return *depth > DEPTH_MAX       ? "nested deeper than any rule"
+	       : *anchors > ANCHORS_MAX ? "too many anchors"
+	       : ++*tokens > TOKENS_MAX ? "longer than any set of rules"
+					: NULL;
+}
+
+static int look_through(struct load *l, FILE *in)
+{
+	u32 anchors = 0, tokens = 0;
+	const char *what = NULL;
+	yaml_parser_t p;
+	yaml_token_t t;
+	int depth = 0;
+	bool end;
+
+	if (!yaml_parser_initialize(&p)) {
+		snprintf(l->why, RULESET_WHY, "%.200s: out of memory", l->path);
+		return -ENOMEM;
+	}
+	yaml_parser_set_input_file(&p, in);
+	do {
+		if (!yaml_parser_scan(&p, &t))
+			break;
+		end = t.type == YAML_STREAM_END_TOKEN;
+		what = too_much(&t, &depth, &anchors, &tokens);
+		if (what)
+			snprintf(l->why, RULESET_WHY, "%.200s:%zu: %s", l->path, t.start_mark.line + 1, what);
+		yaml_token_delete(&t);
+	} while (!end && !what);
+	yaml_parser_delete(&p);
+	rewind(in);
+	return what ? -EINVAL : 0;
+}
+
 static FILE *open_file(const char *path, char *why)
 {
-	FILE *in = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
+	FILE *in = NULL;
 	struct stat st;
 
-	if (!in) {
+	if (fd < 0 || fstat(fd, &st))
 		snprintf(why, RULESET_WHY, "%.200s: %s", path, strerror(errno));
-		return NULL;
-	}
-	if (!fstat(fileno(in), &st) && S_ISREG(st.st_mode) && st.st_size <= FILE_MAX)
-		return in;
-	snprintf(why, RULESET_WHY, "%.200s: %s", path,
-		 S_ISREG(st.st_mode) ? "larger than 16 MB" : "not a regular file");
-	fclose(in);
-	return NULL;
+	else if (!S_ISREG(st.st_mode))
+		snprintf(why, RULESET_WHY, "%.200s: not a regular file", path);
+	else if (st.st_size > FILE_MAX)
+		snprintf(why, RULESET_WHY, "%.200s: larger than %d MB", path, FILE_MAX >> 20);
+	else if (!(in = fdopen(fd, "r")))
+		snprintf(why, RULESET_WHY, "%.200s: %s", path, strerror(errno));
+	if (!in && fd >= 0)
+		close(fd);
+	return in;
 }
 
 int ruleset_load(struct ruleset *rs, const char *path, char *why)
@@ -284,14 +350,16 @@ int ruleset_load(struct ruleset *rs, const char *path, char *why)
 	in = open_file(path, why);
 	if (!in)
 		return -EINVAL;
-	if (!yaml_parser_initialize(&parser)) {
+	err = look_through(&l, in);
+	if (!err && !yaml_parser_initialize(&parser)) {
 		snprintf(why, RULESET_WHY, "%.200s: out of memory", path);
-		fclose(in);
-		return -ENOMEM;
+		err = -ENOMEM;
 	}
-	yaml_parser_set_input_file(&parser, in);
-	err = load_document(&l, &parser);
-	yaml_parser_delete(&parser);
+	if (!err) {
+		yaml_parser_set_input_file(&parser, in);
+		err = load_document(&l, &parser);
+		yaml_parser_delete(&parser);
+	}
 	fclose(in);
 	if (err)
 		ruleset_free(rs);

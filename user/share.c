@@ -19,12 +19,13 @@ static int give(struct instance *in, const char *path, gid_t gid, mode_t mode)
 	return 0;
 }
 
-/* The way is changed by one at a time. */
+/* The way is changed by one at a time. Where others may read it they could hold the lock for ever, and have arranged it:
+ * there is nothing to wait for. */
 static int lock_parent(const char *parent, struct stat *st)
 {
 	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0 && !flock(fd, LOCK_EX) && !fstat(fd, st))
+	if (fd >= 0 && !fstat(fd, st) && (st->st_mode & (S_IRGRP | S_IROTH) || (!flock(fd, LOCK_EX) && !fstat(fd, st))))
 		return fd;
 	if (fd >= 0)
 		close(fd);
@@ -101,8 +102,8 @@ int share_with(struct instance *in, gid_t gid, char *note, size_t size)
 #undef GIVE_
 	if (!err && before.st_gid != gid)
 		share_end(in); /* while the directory still says whose way it was */
-	if (!err)
-		err = give(in, in->s.dir, gid, 0750);
+	if (!err) /* to pass, not to read: who can open a directory can hold the lock on it */
+		err = give(in, in->s.dir, gid, 0710);
 	if (err)
 		return err;
 	memcpy(copy, in->s.dir, sizeof(copy));

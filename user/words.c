@@ -159,7 +159,7 @@ bool words_addr(const char *text, u32 addr[4], bool *v6)
 		addr[3] = four.s_addr;
 	}
 	if (v6)
-		*v6 = is6;
+		*v6 = addr[0] || addr[1] || addr[2] != htonl(0xffff);
 	return true;
 }
 
@@ -171,13 +171,12 @@ bool words_endpoint(const char *text, u32 addr[4], u16 *port)
 	unsigned long long n;
 	char bare[64];
 	u32 to[4];
-	bool v6;
 
 	if (!len || len >= sizeof(bare) || (bracket && (len < 3 || colon[-1] != ']')) ||
 	    !words_number(colon + 1, 1, 65535, &n))
 		return false;
 	snprintf(bare, sizeof(bare), "%.*s", (int)len - 2 * bracket, text + bracket);
-	if (!words_addr(bare, to, &v6) || v6 != bracket)
+	if (!words_addr(bare, to, NULL) || !strchr(bare, ':') == bracket)
 		return false;
 	memcpy(addr, to, sizeof(to));
 	*port = n;
@@ -207,7 +206,7 @@ void words_mask(u32 mask[4], bool v6, u32 bits)
 	}
 }
 
-/* ADDR or ADDR/BITS: the address as it stands, its family and length. */
+/* ADDR or ADDR/BITS: the address as it stands, its family and length. ::ffff:192.0.2.0/120 is 192.0.2.0/24. */
 static bool network(const char *text, u32 addr[4], bool *v6, u32 *bits)
 {
 	const char *slash = strchr(text, '/');
@@ -220,10 +219,13 @@ static bool network(const char *text, u32 addr[4], bool *v6, u32 *bits)
 	snprintf(bare, sizeof(bare), "%.*s", (int)len, text);
 	if (!words_addr(bare, addr, v6))
 		return false;
-	n = *v6 ? 128 : 32;
+	bool colons = strchr(bare, ':');
+
+	n = colons ? 128 : 32;
 	if (slash && !words_number(slash + 1, 0, n, &n))
 		return false;
-	*bits = n;
+	*v6 |= colons && n < 96;
+	*bits = colons && !*v6 ? n - 96 : n;
 	return true;
 }
 

@@ -25,7 +25,7 @@ bool words_every(const char *text, double *seconds);
 bool words_rate(const char *text, u64 *n, u64 *per_ns);
 /* The unit of a rate, from ns: "s". */
 const char *words_unit(u64 per_ns);
-/* 192.0.2.1 or 2001:db8::1, without brackets. *v6 may be NULL. */
+/* 192.0.2.1 or 2001:db8::1, without brackets. *v6 may be NULL; an IPv4-mapped address is IPv4. */
 bool words_addr(const char *text, u32 addr[4], bool *v6);
 /* 192.0.2.1:80 or [2001:db8::1]:80 */
 bool words_endpoint(const char *text, u32 addr[4], u16 *port);

@@ -74,7 +74,7 @@ def who_may_read():
     part(*meet(listener("srv", V4, 80), "cli", V4))
     sw.expect(teardowns__completed=1)
     equal((mode("/sys/fs/bpf"), mode(sw.pin), mode(sw.pin + "/links")),
-          (f"0710 {GROUP}", f"0750 {GROUP}", "0700 0"), "directories")
+          (f"0710 {GROUP}", f"0710 {GROUP}", "0700 0"), "directories")
     readers = [nobody(GROUP), nobody(GROUP, caps="+bpf")]
     if not run(*nobody(GROUP), "unshare", "--user", "true", ok=None).returncode:  # refused in a chroot
         readers.append(nobody(GROUP) + ["unshare", "--user"])
@@ -167,7 +167,7 @@ def group_and_the_file_system():
         f.writelines(groups + [f"synwave:x:{GROUP}:\n"])
     run("mount", "--bind", "/run/group", "/etc/group")
     sw.attach("eth0", mode="tc")
-    equal(mode(sw.pin), f"0750 {GROUP}", "a new instance, with the usual group")
+    equal(mode(sw.pin), f"0710 {GROUP}", "a new instance, with the usual group")
     as_(nobody(GROUP), sw, "export")
     sw.attach("eth0", "--group", "root", mode="tc")
     sw.attach("eth0", mode="tc")

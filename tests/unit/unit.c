@@ -14,6 +14,8 @@ void test_cells(void);
 void test_model(void);
 void test_guard(void);
 void test_trace(void);
+void test_names(void);
+void test_keys(void);
 void test_top(void);
 void count_test(bool ok, const char *what);
 
@@ -133,5 +135,7 @@ int main(void)
 	test_top();
 	test_model();
 	test_trace();
+	test_names();
+	test_keys();
 	return tap_end("unit");
 }

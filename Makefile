@@ -139,6 +139,16 @@ $(B)/test/flood: tests/bench/flood.c tests/bench/flood.h $(B)/flood.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -I$(B) -o $@ $< -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
 
+$(B)/fill.skel.h: tests/bench/fill.bpf.c vmlinux/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/fill.bpf.o $<
+	$(BPFTOOL) gen skeleton $(B)/fill.bpf.o name fill_bpf > $@
+
+$(B)/test/fill: tests/bench/fill.c tests/frames.c $(TEST_HEADERS) $(B)/fill.skel.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
+
 $(B)/test/clients: tests/bench/clients.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $<
@@ -171,11 +181,13 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e deploy bench bench-flood vm
+.PHONY: unit prog e2e deploy bench bench-read bench-flood vm
 vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
 	@tests/vm/run.sh
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
 	@$(if $(AGAINST),tests/bench/against.py $(AGAINST),$(B)/test/bench)
+bench-read: root all $(B)/test/fill ## what it takes to read a table of a million connections (root; a quiet machine)
+	@tests/bench/read.py $(READ)
 bench-flood: root all $(B)/test/flood $(B)/test/clients ## the guard under a flood, next to what the kernel has (root; minutes, a quiet machine)
 	@tests/bench/flood.py $(FLOOD)
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
@@ -190,7 +202,7 @@ deploy: root all ## what deploy/ ships: installed, and against a real Prometheus
 
 # --- code -----------------------------------------------------------------------------------------------------------
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c \
-	tests/bench/flood*.[ch] tests/bench/clients.c)
+	tests/bench/flood*.[ch] tests/bench/fill*.c tests/bench/clients.c)
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs

@@ -181,13 +181,15 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog e2e deploy bench bench-read bench-flood vm
+.PHONY: unit prog e2e deploy bench bench-read bench-peers bench-flood vm
 vm: all $(B)/test/prog ## the programs on Debian 12's own kernel, in a virtual machine (minutes; no KVM needed)
 	@tests/vm/run.sh
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
 	@$(if $(AGAINST),tests/bench/against.py $(AGAINST),$(B)/test/bench)
 bench-read: root all $(B)/test/fill ## what it takes to read a table of a million connections (root; a quiet machine)
 	@tests/bench/read.py $(READ)
+bench-peers: root all ## what a watched server loses, next to others that watch or guard (root; minutes, a quiet machine)
+	@tests/bench/peers.py $(PEERS)
 bench-flood: root all $(B)/test/flood $(B)/test/clients ## the guard under a flood, next to what the kernel has (root; minutes, a quiet machine)
 	@tests/bench/flood.py $(FLOOD)
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)

@@ -15,6 +15,7 @@ void test_model(void);
 void test_guard(void);
 void test_trace(void);
 void test_top(void);
+void test_json(void);
 void count_test(bool ok, const char *what);
 
 /* for the files that do not count themselves */
@@ -130,6 +131,7 @@ int main(void)
 	test_cells();
 	test_guard();
 	test_top();
+	test_json();
 	test_model();
 	test_trace();
 	return tap_end("unit");

@@ -95,19 +95,21 @@ def received(_):
 
 TCPSTATES = "/usr/sbin/tcpstates"
 # seen: a count of its own that grows with each connection. needs: a program or file without which it is skipped, and the
-# Debian package that has it. reach: at least so much of bare, in each column.
-Beside = namedtuple("Beside", "name label setup seen needs reach", defaults=(None, ()))
+# Debian package that has it. reach: at least so much of bare, in each column. programs: it has some on the interface.
+Beside = namedtuple("Beside", "name label setup seen needs reach programs", defaults=(None, (), False))
 TC_REACH = {"one": 0.97, "four": 0.97, "new": 0.97}
 BESIDES = [
     Beside("bare", "nothing", nothing, None),
     Beside("again", "nothing, once more (what chance does)", nothing, None),
-    Beside("tc", "synwave, `--mode tc`", synwave(mode="tc"), watched, reach=TC_REACH),
-    Beside("tc-guard", "synwave, `--mode tc`, guard enforcing", synwave(*GUARD, mode="tc"), watched, reach=TC_REACH),
-    Beside("native", "synwave, `--mode native`", synwave(), watched),
+    Beside("tc", "synwave, `--mode tc`", synwave(mode="tc"), watched, reach=TC_REACH, programs=True),
+    Beside("tc-guard", "synwave, `--mode tc`, guard enforcing", synwave(*GUARD, mode="tc"), watched, reach=TC_REACH, programs=True),
+    Beside("tc-bare", "synwave, `--mode tc --no-ladder`", synwave(mode="tc", more=["--no-ladder"]), watched, programs=True),
+    Beside("native", "synwave, `--mode native`", synwave(), watched, programs=True),
     Beside("conntrack", "conntrack (nft `ct state`)", nft(CONNTRACK), tracked),
     Beside("synproxy", "nft `synproxy`", synproxy, proxied),
     Beside("limit", "nft `limit` per source", nft(LIMIT), limited),
-    Beside("xdp-filter", "xdp-filter, native", xdp_filter, received, needs=("/usr/sbin/xdp-filter", "xdp-tools")),
+    Beside("xdp-filter", "xdp-filter, native", xdp_filter, received, needs=("/usr/sbin/xdp-filter", "xdp-tools"),
+           programs=True),
     Beside("tcpstates", "tcpstates (libbpf-tools)", tcpstates, printed, needs=(TCPSTATES, "libbpf-tools")),
 ]
 TOOLS = {"iperf3": "iperf3", "wrk": "wrk", "nginx": "nginx-light", "nft": "nftables"}

@@ -8,7 +8,9 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -18,7 +20,8 @@ from stage import isolate, lib, machine, prepare, write
 
 OUT = lib.ROOT + "/build/bench-peers.json"
 CPUS = sorted(os.sched_getaffinity(0))
-COLUMNS = {"one": "iperf3, 1 stream", "four": "iperf3, 4 streams", "new": "new connections"}
+COLUMNS = {"one": "iperf3, 1 stream", "four": "iperf3, 4 streams", "new": "new connections",
+           "cpu": "CPU time of a new connection"}
 NGINX = """daemon off; pid /run/nginx/pid; error_log stderr crit; worker_processes 2; worker_cpu_affinity auto;
 events { worker_connections 8192; }
 http { access_log off; server { listen 80 backlog=8192; return 200 "served\\n"; } }
@@ -56,6 +59,16 @@ class Peer:
         self.close.callback(p.terminate)
 
 
+def cpu_ns():
+    """That the processes of this bench have used until now, with what the kernel did on their account (packets, too)."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    alive = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/schedstat") as f:
+            alive += int(f.read().split()[0]) if int(pid) != os.getpid() else 0
+    return alive + int((used.ru_utime + used.ru_stime) * 1e9)
+
+
 def iperf(streams, seconds):
     """Bits a second. The ends have a CPU each: who shares one with whom is not left to chance."""
     with lib.inside("cli"):
@@ -81,19 +94,20 @@ def play(beside, seconds):
         beside.setup(peer)
         before = beside.seen(peer) if beside.seen else 0
         out = {"one": iperf(1, seconds), "four": iperf(4, seconds)}
+        before_ns = cpu_ns()
         out["new"], done = wrk(seconds)
+        out["cpu"] = (cpu_ns() - before_ns) / done
         if beside.seen and beside.seen(peer) - before < min(done, 20000) / 2:
             raise lib.Fail(f"{beside.label}: saw {beside.seen(peer) - before} of {done} connections")
     return out
 
 
-def rounds_of(chosen, args, skipped):
-    """In every round each row has its turn, in an order that turns, too."""
+def rounds_of(chosen, args, skipped, failures):
+    """In every round each row has its turn, each time after another one: memory of the one before is still being freed."""
     rounds = []
     for n in range(args.rounds):
-        turn = chosen[n % len(chosen):] + chosen[:n % len(chosen)]
         found = {}
-        for beside in turn:
+        for beside in random.Random(n).sample(chosen, len(chosen)):
             if beside.name in skipped:
                 continue
             try:
@@ -101,10 +115,30 @@ def rounds_of(chosen, args, skipped):
             except lib.Skip as why:
                 skipped[beside.name] = str(why)
                 continue
+            except lib.Fail as why:
+                failures.append(f"round {n + 1}: {beside.label}: {why}")
+                continue
             print(f"round {n + 1}: {beside.label}: " + ", ".join(f"{found[beside.name][c]:.4g}" for c in COLUMNS),
                   file=sys.stderr)
         rounds.append(found)
     return rounds
+
+
+def programs_of(chosen, seconds, skipped):
+    """Of the rows with programs on the interface: what those take."""
+    import programs
+
+    loads = {"four": lambda: iperf(4, seconds), "new": lambda: wrk(seconds)}
+    found = {}
+    for beside in chosen:
+        if not beside.programs:
+            continue
+        with Peer() as peer:
+            try:
+                found[beside.label] = programs.measure(beside, peer, loads)
+            except lib.Skip as why:
+                skipped[beside.name + ", programs"] = str(why)
+    return found
 
 
 def spread(values):
@@ -114,7 +148,7 @@ def spread(values):
 def summary(chosen, rounds):
     out = {}
     for beside in chosen:
-        mine = [r for r in rounds if beside.name in r]
+        mine = [r for r in rounds if beside.name in r and "bare" in r]
         if mine:
             out[beside.name] = {"label": beside.label,
                                 "is": {c: spread([r[beside.name][c] for r in mine]) for c in COLUMNS},
@@ -135,6 +169,8 @@ def judge(chosen, rows):
 
 
 def report(out):
+    import programs
+
     m = out["machine"]
     print(f"{m['cpu']}, {m['cpus']} CPUs, Linux {m['kernel']}; {out['rounds']} rounds of {out['seconds']} s a figure\n")
     print("| on the server | " + " | ".join(COLUMNS.values()) + " |\n| --- |" + " ---: |" * len(COLUMNS))
@@ -142,11 +178,12 @@ def report(out):
         if name == "bare":
             bare = row["is"]
             cells = [f"{bare[c]['median'] / 1e9:.1f} Gbit/s" for c in ("one", "four")]
-            cells.append(f"{bare['new']['median']:,.0f} a second")
+            cells += [f"{bare['new']['median']:,.0f} a second", f"{bare['cpu']['median'] / 1e3:.1f} us"]
         else:
             cells = [f"{s['median'] * 100:.1f} % ({s['min'] * 100:.1f} .. {s['max'] * 100:.1f})"
                      for s in row["share"].values()]
         print(f"| {row['label']} | " + " | ".join(cells) + " |")
+    programs.report(out["programs"], COLUMNS)
     print()
     for name, why in out["skipped"].items():
         print(f"skip - {name}: {why}")
@@ -156,8 +193,8 @@ def report(out):
 
 def main():
     args = argparse.ArgumentParser(description=__doc__)
-    args.add_argument("--seconds", type=int, default=2, help="of each figure (2)")
-    args.add_argument("--rounds", type=int, default=5, help="of each row, in turn (5)")
+    args.add_argument("--seconds", type=int, default=1, help="of each figure (1)")
+    args.add_argument("--rounds", type=int, default=7, help="of each row, in turn (7)")
     args.add_argument("--only", nargs="*", help="these rows, and bare")
     args = args.parse_args()
     isolate()
@@ -169,11 +206,13 @@ def main():
     chosen = [b for b in BESIDES if not args.only or b.name in ("bare", *args.only)]
     skipped = {b.name: missing(dict([b.needs]))[0] for b in chosen if b.needs and missing(dict([b.needs]))}
     began = time.monotonic()
-    rounds = rounds_of(chosen, args, skipped)
-    chosen = [b for b in chosen if b.name not in skipped]
+    failures = []
+    rounds = rounds_of(chosen, args, skipped, failures)
     rows = summary(chosen, rounds)
+    chosen = [b for b in chosen if b.name in rows]
+    programs = programs_of(chosen, args.seconds, skipped)
     out = {"machine": machine(), "seconds": args.seconds, "rounds": args.rounds, "took_s": time.monotonic() - began,
-           "rows": rows, "each": rounds, "skipped": skipped, "missed": list(judge(chosen, rows))}
+           "rows": rows, "programs": programs, "each": rounds, "skipped": skipped, "missed": failures + list(judge(chosen, rows))}
     write(OUT, out)
     report(out)
     return bool(out["missed"])

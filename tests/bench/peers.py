@@ -74,7 +74,10 @@ def iperf(streams, seconds):
     with lib.inside("cli"):
         r = lib.run("iperf3", "-c", lib.V4.srv, "-J", "-P", str(streams), "-t", str(seconds), "-A",
                     f"{CPUS[0]},{CPUS[-1]}", timeout=seconds + 20)
-    return json.loads(r.stdout)["end"]["sum_received"]["bits_per_second"]
+    found = json.loads(r.stdout)
+    if "sum_received" not in found["end"]:
+        raise lib.Fail(f"iperf3: {found.get('error', 'says nothing')}")
+    return found["end"]["sum_received"]["bits_per_second"]
 
 
 def wrk(seconds):

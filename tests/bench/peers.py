@@ -118,7 +118,7 @@ def rounds_of(chosen, args, skipped, failures):
             except lib.Skip as why:
                 skipped[beside.name] = str(why)
                 continue
-            except lib.Fail as why:
+            except (lib.Fail, subprocess.TimeoutExpired) as why:
                 failures.append(f"round {n + 1}: {beside.label}: {why}")
                 continue
             print(f"round {n + 1}: {beside.label}: " + ", ".join(f"{found[beside.name][c]:.4g}" for c in COLUMNS),

@@ -160,6 +160,16 @@ $(B)/test/flood: tests/bench/flood.c tests/bench/flood.h $(B)/flood.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -I$(B) -o $@ $< -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
 
+$(B)/fill.skel.h: tests/bench/fill.bpf.c vmlinux/vmlinux.h
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/fill.bpf.o $<
+	$(BPFTOOL) gen skeleton $(B)/fill.bpf.o name fill_bpf > $@
+
+$(B)/test/fill: tests/bench/fill.c tests/frames.c $(TEST_HEADERS) $(B)/fill.skel.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
+		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
+
 $(B)/test/clients: tests/bench/clients.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $<
@@ -193,7 +203,7 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: unit prog input random e2e verifier deploy bench bench-flood vm
+.PHONY: unit prog input random e2e verifier deploy bench bench-read bench-peers bench-flood vm
 VM_TESTS := $(addprefix $(B)/test/,unit-plain prog verifier)
 vm: root all $(VM_TESTS) ## the suites on Debian 12's own kernel, in a virtual machine; VM=all: all, VM=NAMES: these e2e tests (root)
 	@tests/vm/run.sh $(VM)
@@ -201,6 +211,10 @@ verifier: root $(B)/test/verifier ## what each program costs this kernel's verif
 	@$(B)/test/verifier
 bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
 	@$(if $(AGAINST),tests/bench/against.py $(AGAINST),$(B)/test/bench)
+bench-read: root all $(B)/test/fill ## what it takes to read a table of a million connections (root; a quiet machine)
+	@tests/bench/read.py $(READ)
+bench-peers: root all ## what a watched server loses, next to others that watch or guard (root; minutes, a quiet machine)
+	@tests/bench/peers.py $(PEERS)
 bench-flood: root all $(B)/test/flood $(B)/test/clients ## the guard under a flood, next to what the kernel has (root; minutes, a quiet machine)
 	@tests/bench/flood.py $(FLOOD)
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
@@ -219,7 +233,7 @@ deploy: root all ## what deploy/ ships: installed, and against a real Prometheus
 
 # --- code -----------------------------------------------------------------------------------------------------------
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/input/*.[ch] tests/e2e/*.c \
-	tests/bench/flood*.[ch] tests/bench/clients.c tests/verifier.c)
+	tests/bench/flood*.[ch] tests/bench/fill*.c tests/bench/clients.c tests/verifier.c)
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs

@@ -69,6 +69,7 @@ static int show(struct store *s, struct flows *f, bool json)
 	u64 now = store_now();
 	int err, lost;
 
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16); /* the room of a pipe: lists are long */
 	f->tick = sw_tick(now);
 	f->epoch_ns = s->epoch_ns;
 	f->json = json ? json_open(stdout) : NULL;

@@ -41,10 +41,10 @@ def synproxy(arena):
     lib.sysctl("srv", netfilter__nf_conntrack_tcp_loose=0)
 
 
-def synwave(*rules):
+def synwave(*rules, mode="native", more=()):
     def setup(arena):
         sw = lib.Synwave("bench")
-        sw.cmd("attach", "eth0", "--mode", "native")
+        sw.cmd("attach", "eth0", "--mode", mode, *more)
         arena.close.callback(sw.detach)
         if rules:
             sw.cmd("guard", "set", *rules)

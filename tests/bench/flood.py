@@ -4,51 +4,12 @@
 nft, in one run: `make bench-flood`. A table on standard output, everything in build/bench-flood.json. Exit code 1 when
 a client was not served, an established connection lost, a law of the books broken, a limit missed by more than 1 %."""
 import argparse
-import ctypes
-import json
 import os
-import platform
-import signal
-import subprocess
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, HERE + "/../e2e"]
-sys.dont_write_bytecode = True
-import lib  # noqa: E402
+from stage import isolate, lib, machine, prepare, write
 
-PROGRAM = os.environ.get("SYNWAVE", lib.ROOT + "/build/synwave")
 OUT = lib.ROOT + "/build/bench-flood.json"
-
-
-def isolate():
-    """Once more, in mount, process and network namespaces that end with this process, however it ends."""
-    if os.environ.get("BENCH_INSIDE") == str(os.getppid()):
-        return
-    argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", sys.executable,
-            os.path.abspath(__file__), *sys.argv[1:]]
-
-    def die_too():
-        lib.libc.prctl(1, signal.SIGKILL)
-
-    os.environ["BENCH_INSIDE"] = "0"  # inside, the parent is not visible
-    sys.exit(subprocess.run(argv, preexec_fn=die_too).returncode)
-
-
-def prepare():
-    for kind, where in (("tmpfs", "/run"), ("bpf", "/sys/fs/bpf")):
-        if lib.libc.mount(kind.encode(), where.encode(), kind.encode(), 0, None):
-            sys.exit(f"bench-flood: mount {kind} on {where}: {os.strerror(ctypes.get_errno())}")
-    os.mkdir("/run/netns")
-    with open(PROGRAM, "rb") as source, open(os.open(lib.SYNWAVE, os.O_WRONLY | os.O_CREAT, 0o755), "wb") as f:
-        f.write(source.read())
-
-
-def machine():
-    with open("/proc/cpuinfo") as f:
-        model = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "unknown")
-    return {"kernel": platform.release(), "cpu": model, "cpus": len(os.sched_getaffinity(0)),
-            "load": [round(x, 2) for x in os.getloadavg()]}
 
 
 def flood_rounds(args, failures):
@@ -83,9 +44,6 @@ def main():
     args.add_argument("--limit-seconds", type=float, default=10, help="of the limits' measurement (10)")
     args.add_argument("--only", nargs="*", help="these defences, or: limits, replay")
     args = args.parse_args()
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
-    if os.geteuid():
-        sys.exit("bench-flood: needs root (namespaces and BPF)")
     isolate()
     prepare()
     from limits import limits, replays
@@ -101,9 +59,7 @@ def main():
         out["replay"] = replays(failures)
     out["load_after"] = [round(x, 2) for x in os.getloadavg()]
     out["failures"] = failures
-    with open(OUT, "w") as f:
-        json.dump(out, f, indent=1)
-        f.write("\n")
+    write(OUT, out)
     report(out)
     return 1 if failures else 0
 

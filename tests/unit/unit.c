@@ -17,6 +17,7 @@ void test_trace(void);
 void test_names(void);
 void test_keys(void);
 void test_top(void);
+void test_json(void);
 void count_test(bool ok, const char *what);
 
 /* for the files that do not count themselves */
@@ -133,6 +134,7 @@ int main(void)
 	test_cells();
 	test_guard();
 	test_top();
+	test_json();
 	test_model();
 	test_trace();
 	test_names();

@@ -4,44 +4,18 @@
 nft, in one run: `make bench-flood`. A table on standard output, everything in build/bench-flood.json. Exit code 1 when
 a client was not served, an established connection lost, a law of the books broken, a limit missed by more than 1 %."""
 import argparse
-import ctypes
 import json
 import os
 import platform
-import signal
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, HERE + "/../e2e"]
 sys.dont_write_bytecode = True
+import isolated  # noqa: E402
 import lib  # noqa: E402
 
-PROGRAM = os.environ.get("SYNWAVE", lib.ROOT + "/build/synwave")
 OUT = lib.ROOT + "/build/bench-flood.json"
-
-
-def isolate():
-    """Once more, in mount, process and network namespaces that end with this process, however it ends."""
-    if os.environ.get("BENCH_INSIDE") == str(os.getppid()):
-        return
-    argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", sys.executable,
-            os.path.abspath(__file__), *sys.argv[1:]]
-
-    def die_too():
-        lib.libc.prctl(1, signal.SIGKILL)
-
-    os.environ["BENCH_INSIDE"] = "0"  # inside, the parent is not visible
-    sys.exit(subprocess.run(argv, preexec_fn=die_too).returncode)
-
-
-def prepare():
-    for kind, where in (("tmpfs", "/run"), ("bpf", "/sys/fs/bpf")):
-        if lib.libc.mount(kind.encode(), where.encode(), kind.encode(), 0, None):
-            sys.exit(f"bench-flood: mount {kind} on {where}: {os.strerror(ctypes.get_errno())}")
-    os.mkdir("/run/netns")
-    with open(PROGRAM, "rb") as source, open(os.open(lib.SYNWAVE, os.O_WRONLY | os.O_CREAT, 0o755), "wb") as f:
-        f.write(source.read())
 
 
 def machine():
@@ -86,8 +60,8 @@ def main():
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     if os.geteuid():
         sys.exit("bench-flood: needs root (namespaces and BPF)")
-    isolate()
-    prepare()
+    isolated.isolate(__file__)
+    isolated.prepare("bench-flood")
     from limits import limits, replays
     from report import report
 

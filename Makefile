@@ -143,9 +143,9 @@ $(B)/test/clients: tests/bench/clients.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $<
 
-$(B)/test/peers: tests/load/peers.c
+$(B)/test/peers: tests/load/peers.c tests/load/peers_call.c tests/load/peers.h
 	@mkdir -p $(@D)
-	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $<
+	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $(filter %.c,$^)
 
 # libFuzzer, and the same targets with a plain main that feeds them the corpus
 FUZZ_SECONDS ?= 60
@@ -205,7 +205,7 @@ deploy: root all ## what deploy/ ships: installed, and against a real Prometheus
 
 # --- code -----------------------------------------------------------------------------------------------------------
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/e2e/*.c \
-	tests/bench/flood*.[ch] tests/bench/clients.c tests/load/*.c)
+	tests/bench/flood*.[ch] tests/bench/clients.c tests/load/*.[ch])
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Handshakes and teardowns by the million, as fast as two hosts can make them. What synwave counted must be, to the
 last one, what the clients, the server and both kernels did."""
+import os
 import time
 
 import lib
@@ -8,7 +9,7 @@ from field import Peers, Samples, build, difference, machine, mib, sockets
 from lib import check, equal, until
 
 WAYS = "45,40,5,5,5"  # in percent: closed by client, by server, reset by client, by server, refused
-HOSTS = 2  # addresses of clients, a family: with one port of the server, a quarter of a million pairs, used again and again
+HOSTS = 2  # addresses of clients, a family: a quarter of a million pairs of addresses and ports, used again and again
 SHARE = 0.05  # of the time goes into samples
 
 
@@ -28,8 +29,10 @@ def between(before, stats, after):
 def traffic(samples, count, inflight):
     """Plays it; returns the counts of both sides, and the seconds it took."""
     server = Peers("srv", "serve")
+    seed = int(os.environ.get("SEED") or time.time_ns() % (1 << 32))
+    print("seed", seed, flush=True)
     began = time.monotonic()
-    client = Peers("cli", "call", count=count, hosts=HOSTS, ways=WAYS, inflight=inflight, seed=time.time_ns() % (1 << 32))
+    client = Peers("cli", "call", count=count, hosts=HOSTS, ways=WAYS, inflight=inflight, seed=seed)
 
     def both():
         return {"client": client.counts(), "server": server.counts()}
@@ -117,8 +120,8 @@ def play(count, mode="tc", inflight=256, flows=1 << 20, timeouts=()):
     equal(sw.flows("--state", "TIME_WAIT"), [], "connections in TIME_WAIT")
     sw.detach()
     lib.nothing_left(sw)
-    return {"machine": machine(), "mode": mode, "count": count, "seconds": seconds, "rate": count / seconds, "peers": n["client"],
-            "samples": samples.count, "slowest": samples.slowest, "segments": seen, "time_wait": waiting,
+    return {"machine": machine(), "mode": mode, "count": count, "seconds": seconds, "rate": count / seconds,
+            "peers": n["client"], "samples": samples.count, "slowest": samples.slowest, "segments": seen, "time_wait": waiting,
             "over": over, "kernel": kernel, "handshakes": stats["handshakes"], "teardowns": stats["teardowns"]}
 
 

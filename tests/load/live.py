@@ -81,10 +81,10 @@ def ask(sw, count):
     return took
 
 
-def play(count, mode="tc", flows=None):
+def play(count, mode="tc", flows=None, half_open=65536):
     build()
     sw = lib.Synwave("load")
-    sw.cmd("attach", "eth0", "--mode", mode, "--flows", str(flows or 2 * count))
+    sw.cmd("attach", "eth0", "--mode", mode, "--flows", str(flows or 2 * count), "--half-open", str(half_open))
     samples, zero, start = Samples(sw), memory(), mib("srv")
     pairs, seconds = fill(count, samples)
     full = memory()

@@ -11,7 +11,7 @@ RATE, HOLD, WAYS = 150, 8000, "40,40,6,6,8"  # connections a second, ms that the
 GHOSTS = 20  # half-open ones, each five seconds, of either family
 EVERY = 180  # seconds between two moments at which everybody holds still
 TRIES = 40  # readings until each number was once between those around it
-MORE_RSS = 256  # kB: no leak of the exporter, but a heap that settles
+MORE_RSS = 1024  # kB: no leak of the exporter, but a heap that settles
 
 # Linux ends a half-open connection and a TIME_WAIT by timers that are up to an eighth late. TIME_WAIT says what it has
 # left, and those with nothing left are not counted; a half-open socket does not, so the ones that were begun LATE
@@ -53,7 +53,7 @@ class Witness:
 
     def __init__(self, samples, ghosts):
         self.samples, self.ghosts = samples, ghosts
-        self.tries, self.late, self.most = [], 0, dict.fromkeys(self.GAUGES, 0)
+        self.tries, self.late, self.dead, self.most = [], 0, 0, dict.fromkeys(self.GAUGES, 0)
 
     def apart(self, before, after, stats):
         ours = {**stats, "established": stats["states"]["local"]["ESTABLISHED"]}
@@ -71,6 +71,7 @@ class Witness:
             stats = self.samples.take()
             after = kernel()
             words = self.apart(before, after, stats)
+            self.dead = max(self.dead, min(before["half_open"], after["half_open"]) - stats["half_open"])
             open_ &= set(words)
             if not open_:
                 break
@@ -129,7 +130,8 @@ def play(seconds, mode="tc", rate=RATE, hold=HOLD, every=EVERY):
     lib.nothing_left(sw)
     return {"machine": machine(), "mode": mode, "seconds": seconds, "connected": c["connected"], "refused": c["refused"],
             "samples": len(witness.tries), "readings": sum(witness.tries), "most_tries": max(witness.tries),
-            "first_try": sum(t == 1 for t in witness.tries), "late": witness.late, "most": witness.most, "rss": rss,
+            "first_try": sum(t == 1 for t in witness.tries), "late": witness.late, "dead": witness.dead,
+            "most": witness.most, "rss": rss,
             "pauses": pauses + 1,
             "grown": grown, "handshakes": stats["handshakes"], "teardowns": stats["teardowns"]}
 
@@ -142,5 +144,5 @@ def lines(r):
     yield f"{r['samples']:,} samples agreed with the kernel's sockets, {r['first_try']:,} of them at the first reading, all " \
           f"within {r['most_tries']}; the laws held at each of {r['readings']:,} readings"
     yield f"{r['pauses']} times everybody held still, and every count was exact"
-    yield f"TIME_WAIT sockets that the kernel's timers had not ended in time: at most {r['late']}"
+    yield f"sockets that the kernel's timers had not ended in time: at most {r['late']} in TIME_WAIT, {r['dead']} half-open"
     yield f"the exporter: {r['rss'][0]} kB at first, {r['rss'][-1]} kB at the end, {r['grown']} kB more in the second half"

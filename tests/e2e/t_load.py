@@ -6,7 +6,7 @@ import sys
 
 from lib import ROOT, scenario
 
-sys.path.append(ROOT + "/tests/load")
+sys.path += [ROOT + "/tests/load", ROOT + "/tests/bench"]
 
 
 def told(load, found):

@@ -21,6 +21,15 @@ def load_handshakes(mode):
                                             timeouts=("time_wait=1s", "closed=1s")))
 
 
+@scenario(limit=240)
+def load_losses():
+    """More in flight than the ring before native XDP holds."""
+    import handshakes
+    r = handshakes.play(30000, mode="native", inflight=4096, flows=1 << 17, timeouts=("time_wait=1s", "closed=1s"))
+    told(handshakes, r)
+    return f"{r['kernel']['lost']} segments lost, {r['open']} RSTs among them"
+
+
 @scenario(limit=240, alone=True)
 def load_flood():
     import flooded

@@ -87,6 +87,11 @@ def difference(after, before):
     return {k: v - before[k] for k, v in after.items()}
 
 
+def lost(ns):
+    """Packets that the device had to drop: the other end had no room for them."""
+    return json.loads(ip(ns, "-j", "-s", "link", "show", "eth0").stdout)[0]["stats64"]["tx"]["dropped"]
+
+
 STATES = {1: "established", 2: "syn-sent", 3: "syn-recv", 4: "fin-wait-1", 5: "fin-wait-2", 6: "time-wait",
           8: "close-wait", 9: "last-ack", 11: "closing"}
 SOCK_DIAG_BY_FAMILY, DUMP = 20, 0x301  # REQUEST | ROOT | MATCH

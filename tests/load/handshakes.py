@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Handshakes and teardowns by the million, as fast as two hosts can make them. What synwave counted must be, to the
-last one, what the clients, the server and both kernels did."""
+last one, what the clients, the server and both kernels did - also when the cable loses segments, as that to native XDP
+does when more come at once than its ring holds. A RST that was lost leaves the server's end open: in `ss`, and so here."""
 import os
 import time
 
 import lib
-from field import Peers, Samples, build, difference, machine, mib, sockets
+from field import Peers, Samples, build, difference, lost, machine, mib, sockets
 from lib import check, equal, until
 
 WAYS = "45,40,5,5,5"  # in percent: closed by client, by server, reset by client, by server, refused
 HOSTS = 2  # addresses of clients, a family: a quarter of a million pairs of addresses and ports, used again and again
+ENDS = ("by_client", "by_server", "reset_by_client", "reset_by_server")
 SHARE = 0.05  # of the time goes into samples
 
 
@@ -27,7 +29,7 @@ def between(before, stats, after):
 
 
 def traffic(samples, count, inflight):
-    """Plays it; returns the counts of both sides, and the seconds it took."""
+    """Plays it; returns the counts of both sides, the seconds it took, and the server."""
     server = Peers("srv", "serve")
     seed = int(os.environ.get("SEED") or time.time_ns() % (1 << 32))
     print("seed", seed, flush=True)
@@ -45,30 +47,36 @@ def traffic(samples, count, inflight):
         before = after
         time.sleep(samples.took / SHARE)
     seconds = time.monotonic() - began
-    until(lambda: not server.counts()["open"], "the server to have closed all of its connections")
+    until(lambda: settled(client.counts(), server.counts()), "the server to have heard of all ends", 120)
     last = both()
     client.end()
-    server.end()
-    return last, seconds
+    return last, seconds, server
+
+
+def settled(c, s):
+    """The server has seen every end but those of RSTs that were lost."""
+    return s["accepted"] == c["connected"] and s["open"] == s["accepted"] - sum(s[k] for k in ENDS) and \
+        all(c[k] == s[k] for k in ENDS if k != "reset_by_client")
 
 
 def compare(sw, n, kernel):
     """Every number has a second witness, and nothing is near enough."""
     c, s = n["client"], n["server"]
     equal((c["unexpected"], s["unexpected"]), (0, 0), "connections that went otherwise than asked for")
-    equal(s["accepted"], c["connected"], "accepted by the server, connected at the clients'")
-    ends = {k: s[k] for k in ("by_client", "by_server", "reset_by_client", "reset_by_server")}
-    equal({k: c[k] for k in ends}, ends, "how connections ended, as the clients and as the server saw it")
-    closed, reset = c["by_client"] + c["by_server"], c["reset_by_client"] + c["reset_by_server"]
+    ends = {k: s[k] for k in ENDS}
+    equal({k: c[k] - s["open"] * (k == "reset_by_client") for k in ENDS}, ends, "ends as the clients and the server saw them")
+    check(not s["open"] or kernel["lost"], f"{s['open']} RSTs lost, and the cable lost nothing")
+    closed, reset = s["by_client"] + s["by_server"], s["reset_by_client"] + s["reset_by_server"]
     stats = sw.expect(handshakes__started=c["attempted"], handshakes__completed=c["connected"],
                       handshakes__refused=c["refused"], handshakes__in_progress=0, half_open=0,
                       teardowns__started=closed + reset, teardowns__completed=closed, teardowns__reset=reset,
-                      teardowns__in_progress=0, states__local__ESTABLISHED=0, states__local__LAST_ACK=0)
+                      teardowns__in_progress=0, states__local__ESTABLISHED=s["open"], states__local__LAST_ACK=0)
+    equal(sockets("srv")["established"], s["open"], "the server's established sockets")
     srv, cli = kernel["srv"], kernel["cli"]
     equal(cli["ActiveOpens"], c["attempted"], "ActiveOpens of the client's kernel")
     equal(srv["PassiveOpens"], c["connected"], "PassiveOpens of the server's kernel")
     equal(cli["AttemptFails"], c["refused"], "AttemptFails of the client's kernel")
-    equal(cli["EstabResets"] + srv["EstabResets"], 2 * reset, "EstabResets of both kernels")
+    equal(cli["EstabResets"] + srv["EstabResets"], 2 * reset + s["open"], "EstabResets of both kernels")
     return stats
 
 
@@ -104,11 +112,13 @@ def play(count, mode="tc", inflight=256, flows=1 << 20, timeouts=()):
     sw.cmd("attach", "eth0", "--mode", mode, "--flows", str(flows), *words)
     zero = {ns: mib(ns) for ns in ("srv", "cli")}
     samples = Samples(sw)
-    n, seconds = traffic(samples, count, inflight)
+    n, seconds, server = traffic(samples, count, inflight)
     kernel = {ns: difference(mib(ns), zero[ns]) for ns in zero}
+    kernel["lost"] = lost("cli")
     stats = compare(sw, n, kernel)
     seen = segments(stats, kernel)
     waiting = None if timeouts else timewait(sw)
+    server.end()
     began = time.monotonic()
     while samples.take()["time_wait"]:
         check(time.monotonic() - began < 70, f"after 70 s: TIME_WAIT {samples.last['time_wait']}")
@@ -121,7 +131,7 @@ def play(count, mode="tc", inflight=256, flows=1 << 20, timeouts=()):
     sw.detach()
     lib.nothing_left(sw)
     return {"machine": machine(), "mode": mode, "count": count, "seconds": seconds, "rate": count / seconds,
-            "peers": n["client"], "samples": samples.count, "slowest": samples.slowest, "segments": seen, "time_wait": waiting,
+            "peers": n["client"], "open": n["server"]["open"], "samples": samples.count, "slowest": samples.slowest, "segments": seen, "time_wait": waiting,
             "over": over, "kernel": kernel, "handshakes": stats["handshakes"], "teardowns": stats["teardowns"]}
 
 
@@ -139,6 +149,8 @@ def lines(r):
     yield f"kernels: ActiveOpens {k['cli']['ActiveOpens']:,}, PassiveOpens {k['srv']['PassiveOpens']:,}, AttemptFails " \
           f"{k['cli']['AttemptFails']:,}, SYNs sent again {k['cli']['TCPSynRetrans']}, synwave's " \
           f"{h['syn_retransmits']}; segments sent again by the server {k['srv']['RetransSegs']}"
+    if k["lost"]:
+        yield f"the cable lost {k['lost']:,} segments on the way to the server, {r['open']} RSTs among them"
     yield f"{r['samples']} samples, the slowest {r['slowest'] * 1000:.0f} ms: the laws held at each"
     if r["time_wait"]:
         yield "TIME_WAIT at the end: {:,} at the server, {:,} at the client; synwave the same".format(*r["time_wait"])

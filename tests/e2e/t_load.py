@@ -17,7 +17,7 @@ def told(load, found):
 @scenario(mode=("tc", "native"), limit=240)
 def load_handshakes(mode):
     import handshakes
-    return told(handshakes, handshakes.play(30000, mode=mode, inflight=64, flows=1 << 17,
+    return told(handshakes, handshakes.play(20000, mode=mode, inflight=64, flows=1 << 17,
                                             timeouts=("time_wait=1s", "closed=1s")))
 
 

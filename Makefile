@@ -97,7 +97,7 @@ demo: root ## real clients and servers in namespaces, and what synwave saw (root
 .PHONY: check
 check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(B)/test/input $(VM_TESTS) $(FUZZ:%=$(B)/fuzz/%-corpus)
+	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(B)/test/input $(VM_TESTS) $(LOAD) $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------
@@ -174,6 +174,10 @@ $(B)/test/clients: tests/bench/clients.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $<
 
+$(B)/test/peers: tests/load/peers.c tests/load/peers_call.c tests/load/peers.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -o $@ $(filter %.c,$^)
+
 # libFuzzer, and the same targets with a plain main that feeds them the corpus
 FUZZ_SECONDS ?= 60
 FUZZ := parse table replay guard words
@@ -203,6 +207,17 @@ fuzz: $(FUZZ:%=$(B)/fuzz/%) $(B)/fuzz/model ## each target for FUZZ_SECONDS (60)
 fuzz-corpus: $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@for t in $(FUZZ); do $(B)/fuzz/$$t-corpus tests/fuzz/corpus/$$t || exit 1; done
 
+LOAD := $(addprefix $(B)/test/,peers flood clients)
+.PHONY: load-handshakes load-flood load-live soak
+load-handshakes: root all $(LOAD) ## N (10,000,000) connections, every count against the kernels' (root; docs/reliability.md)
+	@tests/load/run handshakes $(N)
+load-flood: root all $(LOAD) ## MINUTES (10) of SYN flood, the guard's rules changing, every client served (root)
+	@tests/load/run flood $(MINUTES)
+load-live: root all $(LOAD) ## N (1,000,000) connections at once, and what asking for them takes (root; 8 GiB)
+	@tests/load/run live $(N)
+soak: root all $(LOAD) ## MINUTES (60) of mixed traffic, each second next to the kernel's sockets (root)
+	@tests/load/run soak $(MINUTES)
+
 .PHONY: unit prog input random e2e verifier deploy bench bench-read bench-peers bench-flood vm
 VM_TESTS := $(addprefix $(B)/test/,unit-plain prog verifier)
 vm: root all $(VM_TESTS) ## the suites on Debian 12's own kernel, in a virtual machine; VM=all: all, VM=NAMES: these e2e tests (root)
@@ -215,7 +230,7 @@ bench-read: root all $(B)/test/fill ## what it takes to read a table of a millio
 	@tests/bench/read.py $(READ)
 bench-peers: root all ## what a watched server loses, next to others that watch or guard (root; minutes, a quiet machine)
 	@tests/bench/peers.py $(PEERS)
-bench-flood: root all $(B)/test/flood $(B)/test/clients ## the guard under a flood, next to what the kernel has (root; minutes, a quiet machine)
+bench-flood: root all $(LOAD) ## the guard under a flood, next to what the kernel has (root; minutes, a quiet machine)
 	@tests/bench/flood.py $(FLOOD)
 unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root)
 	@$(B)/test/unit
@@ -225,7 +240,7 @@ input: root $(B)/test/input ## broken frames through the kernel's programs: each
 	@$(B)/test/input
 random: root $(B)/test/input ## the same with N (100000000) random frames; SEED (1) (root; minutes)
 	@$(B)/test/input $(or $(N),100000000) $(or $(SEED),1)
-e2e: root all ## real clients and servers in namespaces, and faults: KILLS=N each, SEED=N again (root)
+e2e: root all $(LOAD) ## real clients and servers in namespaces, and faults: KILLS=N each, SEED=N again (root)
 	@tests/e2e/run
 deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
 	@tests/install.sh
@@ -233,7 +248,7 @@ deploy: root all ## what deploy/ ships: installed, and against a real Prometheus
 
 # --- code -----------------------------------------------------------------------------------------------------------
 FORMATTED = $(wildcard user/*.[ch] bpf/*.[ch] include/synwave/*.h tests/unit/*.[ch] tests/prog/*.[ch] tests/input/*.[ch] tests/e2e/*.c \
-	tests/bench/flood*.[ch] tests/bench/fill*.c tests/bench/clients.c tests/verifier.c)
+	tests/bench/flood*.[ch] tests/bench/fill*.c tests/bench/clients.c tests/load/*.[ch] tests/verifier.c)
 SCRIPTS   = $(wildcard vmlinux/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh deploy/debian/p*) tests/vm/init .ci/run
 
 .PHONY: format lint vmlinux docs
@@ -285,6 +300,6 @@ deb-check: root deb ## the package in a fresh Debian 12 of its own, with its own
 clean: ## remove build/
 	rm -rf $(B)
 help: ## this list
-	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 -include $(OBJ:.o=.d)

@@ -174,9 +174,9 @@ class Arena:
                                      str(seconds), str(count), str(pps), ",".join(map(str, cpus))],
                                     stdout=subprocess.PIPE, text=True)
 
-    def start_clients(self, first, count, rate, seconds):
+    def start_clients(self, first, count, rate, seconds, patience=()):
         with inside("cli"):
-            return subprocess.Popen([CLIENTS, SRV, "80", first, str(count), str(rate), str(seconds)],
+            return subprocess.Popen([CLIENTS, SRV, "80", first, *map(str, (count, rate, seconds, *patience))],
                                     stdout=subprocess.PIPE, text=True)
 
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* clients TARGET PORT FIRST COUNT RATE SECONDS: honest clients, RATE a second, each from an address of its own (FIRST
- * and the following COUNT - 1, again and again), each with one HTTP request. Who is not answered after PATIENCE gave up.
+/* clients TARGET PORT FIRST COUNT RATE SECONDS [PATIENCE]: honest clients, RATE a second, each from an address of its own
+ * (FIRST and the following COUNT - 1, again and again), each with one HTTP request. Who is not answered after PATIENCE
+ * seconds gave up; without it, before its SYN would be sent again.
  * They stand for other machines, so they do not queue for a CPU with what is flooded (SCHED_FIFO).
  * Prints one JSON object: how many there were, and how long each connect took that succeeded, in ns. */
 #include <arpa/inet.h>
@@ -22,8 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 900000000ULL /* before its SYN would be sent again */
-#define REQUEST  "GET / HTTP/1.0\r\n\r\n"
+#define REQUEST "GET / HTTP/1.0\r\n\r\n"
 
 struct client {
 	int fd;
@@ -34,6 +34,8 @@ struct client {
 static struct {
 	uint64_t started, served, refused, gave_up;
 } count;
+
+static uint64_t patience = 900000000; /* ns */
 
 static uint64_t now_ns(void)
 {
@@ -100,7 +102,7 @@ static void go_on(struct client *c, int epoll)
 /* The oldest that still waits, from `at` on; those whose patience is over are ended. */
 static uint64_t overdue(struct client *all, uint64_t at, uint64_t upto, uint64_t now)
 {
-	for (; at < upto && (all[at].done || now - all[at].began > PATIENCE); at++) {
+	for (; at < upto && (all[at].done || now - all[at].began > patience); at++) {
 		if (!all[at].done)
 			finish(&all[at], &count.gave_up);
 	}
@@ -135,12 +137,15 @@ int main(int argc, char **argv)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
-	if (argc != 7 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1 || inet_pton(AF_INET, argv[3], &first) != 1)
-		errx(2, "usage: clients TARGET PORT FIRST COUNT RATE SECONDS");
+	if (argc < 7 || argc > 8 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1 ||
+	    inet_pton(AF_INET, argv[3], &first) != 1)
+		errx(2, "usage: clients TARGET PORT FIRST COUNT RATE SECONDS [PATIENCE]");
 	to.sin_port = htons(atoi(argv[2]));
 	hosts = strtoull(argv[4], NULL, 10);
 	rate = strtoull(argv[5], NULL, 10);
 	most = rate * atof(argv[6]);
+	if (argc == 8)
+		patience = atof(argv[7]) * 1e9;
 	all = calloc(most + 1, sizeof(*all));
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (!all || epoll < 0 || !hosts || !rate || getrlimit(RLIMIT_NOFILE, &files))

@@ -48,19 +48,20 @@ class Skip(Exception):
 
 # --- the register of scenarios -----------------------------------------------------------------------------------
 
-Scenario = namedtuple("Scenario", "name run limit alone")
+Scenario = namedtuple("Scenario", "name run limit alone restore")
 SCENARIOS = []
 
 
-def scenario(mode=(None,), family=(None,), limit=60, alone=False):
-    """Registers a function once a mode and family. limit: seconds. alone: nothing may run beside it."""
+def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None):
+    """Registers a function once a mode and family. limit: seconds. alone: nothing may run beside it. restore: called
+    outside its namespaces when all its processes are gone, however they ended; for what it changes of the machine."""
 
     def add(function):
         for m in mode:
             for f in family:
                 given = ([m] if m else []) + ([f] if f else [])
                 words = [function.__name__] + ([m] if m else []) + ([f.name] if f else [])
-                SCENARIOS.append(Scenario(" ".join(words), lambda g=given: function(*g), limit, alone))
+                SCENARIOS.append(Scenario(" ".join(words), lambda g=given: function(*g), limit, alone, restore))
         return function
 
     return add

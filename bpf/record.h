@@ -20,7 +20,8 @@ static __always_inline void service_add(struct sw_service *v, u64 events)
 	v->refused += events >> SW_EV_REFUSED & 1;
 }
 
-/* A place of its own gets only who answers: a scan of closed ports buys no memory. The SYN that was counted under
+/* A place of its own gets only who answers a SYN that was seen: a scan of closed ports buys no memory, nor do SYN-ACKs out
+ * of the blue. The SYN that was counted under
  * "other" before the first answer moves along. */
 static __always_inline void record_service(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)
 {
@@ -35,7 +36,7 @@ static __always_inline void record_service(const struct sw_step *s, const struct
 		service_add(v, s->events);
 		return;
 	}
-	if (s->events & (1ULL << SW_EV_SYNACK_NEW)) {
+	if (s->events & (1ULL << SW_EV_SYNACK_NEW) && (s->syn_seen || conf.one_way)) {
 		service_add(&fresh, s->events);
 		fresh.syn = p->kind == SW_KIND_SYN_ACK && s->syn_seen;
 		long err = bpf_map_update_elem(&services, &key, &fresh, BPF_NOEXIST);

@@ -103,22 +103,6 @@ bool instance_sees_ids(void)
 	return fd != -EPERM;
 }
 
-static bool has_links(const struct instance *in)
-{
-	char path[sizeof(in->s.dir) + 32];
-	struct dirent *e;
-	bool any = false;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "%s/links", in->s.dir);
-	d = opendir(path);
-	while (d && !any && (e = readdir(d)))
-		any = e->d_name[0] != '.';
-	if (d)
-		closedir(d);
-	return any;
-}
-
 #define SPARE 64 /* files: more than the maps and what is open beside them at a time, but for an attach */
 
 /* Who cannot open files sees nothing of what is there, takes it for gone, and cleans it up. */
@@ -148,10 +132,6 @@ int instance_open(struct instance *in)
 	snprintf(dir, sizeof(dir), "%s", in->s.dir);
 	err = store_open_to_change(&in->s, dir);
 	learn_maps(in);
-	/* no command leaves links without meta, or meta without the others: somebody's hand did */
-	if (err == -ENOENT && has_links(in))
-		return store_fail(&in->s, -ESTALE,
-				  "%s/meta is missing: run `synwave attach` again, or `synwave detach --all`", dir);
 	return err == -EAGAIN ? -ENOENT : err; /* no complete meta: leftovers */
 }
 

@@ -375,3 +375,27 @@ def forged_neighbour(mode):
     w.close()
     sw.detach()
     nothing_left(sw)
+
+
+@scenario(mode=("tc",))
+def services_and_forged_answers(mode):
+    """SYN-ACKs that nobody asked for come from thousands of alleged servers: ours keep, and get, places of their own."""
+    pair()
+    sw = Synwave()
+    sw.attach("eth0", mode=mode)
+    old = listener("srv", V4, 80)
+    meet(old, "cli", V4)
+    w = wire("cli")
+    for i in range(6000):
+        synack = packet((f"10.77.{i >> 8}.{i & 255}", 1024 + i), (V4.srv, 5000 + i), i, 77, SYN | ACK, options=OPTIONS)
+        w.send(ethernet(MAC["cli"], MAC["srv"], synack))
+    w.close()
+    sw.expect(segments__syn_ack=6001)
+    new = listener("srv", V4, 81)
+    for _ in range(50):
+        meet(new, "cli", V4)
+        meet(old, "cli", V4)
+    found = {v["port"]: v["completed"] for v in sw.stats()["services"] if v["addr"] == V4.srv}
+    equal((found.get(80), found.get(81)), (51, 50), "handshakes of the services that are here")
+    sw.detach()
+    nothing_left(sw)

@@ -339,12 +339,12 @@ void test_table(void)
 	test_match();
 	test_sizes();
 	test_spread();
-	test_short_way();
 	test_flood(4);
 	test_flood(6);
 	test_random();
 	test_second_chance();
 	test_late_direction();
+	test_short_way();
 }
 
 void test_hist(void)

@@ -12,6 +12,7 @@
 
 #include "attach.h"
 #include "cmd.h"
+#include "conf.h"
 #include "feature.h"
 #include "netns.h"
 #include "render.h"
@@ -147,6 +148,18 @@ static void json_iface(struct json *j, const struct row *r)
 	json_end_obj(j);
 }
 
+static u64 ladder_memory(const struct sw_conf *conf)
+{
+	return conf->ladder ? (u64)conf->sets * sizeof(struct sw_ladders) : 0;
+}
+
+static void print_memory(const struct sw_conf *conf)
+{
+	printf("\nMemory     connections %.1f MiB, %.0f bytes a flow and %.0f a half-open one; ladders %.1f MiB\n",
+	       conf_memory(conf) / 1048576.0, conf_place(sizeof(struct sw_live)), conf_place(sizeof(struct sw_half)),
+	       ladder_memory(conf) / 1048576.0);
+}
+
 static void json_tables(struct json *j, const struct snapshot *m)
 {
 	json_key(j, "tables");
@@ -159,6 +172,18 @@ static void json_tables(struct json *j, const struct snapshot *m)
 		json_end_obj(j);
 	}
 	json_end_arr(j);
+}
+
+/* Bytes of kernel memory. */
+static void json_memory(struct json *j, const struct sw_conf *conf)
+{
+	json_key(j, "memory");
+	json_obj(j);
+	json_kn(j, "connections", conf_memory(conf));
+	json_kn(j, "ladders", ladder_memory(conf));
+	json_kn(j, "per_flow", conf_place(sizeof(struct sw_live)) + 0.5);
+	json_kn(j, "per_half_open", conf_place(sizeof(struct sw_half)) + 0.5);
+	json_end_obj(j);
 }
 
 static void json_flag(struct json *j, const char *key, bool b)
@@ -196,6 +221,7 @@ static void print_json(const struct status *s)
 		json_iface(j, &s->row[i]);
 	json_end_arr(j);
 	json_tables(j, &s->snap);
+	json_memory(j, &m->conf);
 	json_key(j, "guard");
 	json_obj(j);
 	json_ks(j, "mode", guard_mode_name[s->snap.guard.mode]);
@@ -261,6 +287,7 @@ static void print_text(const struct status *s)
 		printf("%-15s  %12llu  %12llu  %5.1f%%\n", snapshot_table_name[t], (unsigned long long)tab->entries,
 		       (unsigned long long)tab->capacity, tab->capacity ? 100.0 * tab->entries / tab->capacity : 0);
 	}
+	print_memory(&m->conf);
 }
 
 static int run(int argc, char **argv, const struct global *g)

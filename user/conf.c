@@ -35,6 +35,11 @@ u64 conf_memory(const struct sw_conf *conf)
 				  conf->live_ways * sizeof(struct sw_live) + conf->half_ways * sizeof(struct sw_half));
 }
 
+double conf_place(size_t entry)
+{
+	return entry + (double)(sizeof(struct sw_tags) + sizeof(struct sw_set)) / SW_WAYS;
+}
+
 int conf_defaults(struct sw_conf *conf)
 {
 	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)

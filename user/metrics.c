@@ -172,7 +172,7 @@ const struct metric metrics[] = {
 	{"synwave_handshakes_completed_total", METRIC_COUNTER, "", "Handshakes whose last ACK was seen.",
 	 ONE(snap.book[SW_HS_COMPLETED])},
 	{"synwave_handshakes_failed_total", METRIC_COUNTER, "", "Handshakes that did not complete, by reason.",
-	 WORDS("reason", book_word, SW_HS_REFUSED, SW_HS_EVICTED, snap.book)},
+	 WORDS("reason", book_word, SW_HS_REFUSED, SW_HS_RESET, snap.book)},
 	{"synwave_handshakes_in_progress", METRIC_GAUGE, "", "Handshakes under way.", ONE(snap.hs_in_progress)},
 	{"synwave_syn_retransmits_total", METRIC_COUNTER, "", "SYNs sent again.",
 	 ONE(snap.count.event[SW_EV_SYN_REXMIT])},

@@ -181,7 +181,7 @@ static void books(FILE *out, const struct snapshot *m)
 	const u64 *b = m->book, *e = m->count.event;
 
 	TABLE(out, RATES, "Handshakes since attach", "outcome", "count");
-	for (u32 i = SW_HS_STARTED; i <= SW_HS_EVICTED; i++)
+	for (u32 i = SW_HS_STARTED; i < SW_TD_STARTED; i++)
 		key_row(out, "handshakes.", book_name[i], b[i]);
 	key_row(out, "handshakes.", event_name[SW_EV_SYN_REXMIT], e[SW_EV_SYN_REXMIT]);
 	key_row(out, "handshakes.", event_name[SW_EV_SYNACK_REXMIT], e[SW_EV_SYNACK_REXMIT]);

@@ -68,7 +68,7 @@ static void json_books(struct json *j, const struct snapshot *m)
 {
 	json_key(j, "handshakes");
 	json_obj(j);
-	for (u32 i = SW_HS_STARTED; i <= SW_HS_EVICTED; i++)
+	for (u32 i = SW_HS_STARTED; i < SW_TD_STARTED; i++)
 		json_kn(j, book_name[i], m->book[i]);
 	json_kn(j, "in_progress", m->hs_in_progress);
 	json_event(j, m, SW_EV_SYN_REXMIT);

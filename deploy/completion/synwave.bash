@@ -27,7 +27,7 @@ _synwave() {
 	local timeouts='established= syn_sent= syn_recv= closed= fin_wait= close_wait= last_ack= time_wait= one_sided= infer='
 	local events='syn_retransmits synack_retransmits syn_new syn_rival synack_new synack_invalid ack_invalid completed refused cookie
 		inferred midstream rst_counted rst_ignored rst_unknown rst_contradicted fin_contradicted four_way three_way
-		simultaneous reset unprotected'
+		simultaneous reset unprotected rival_lost'
 	local word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]} command words='' file
 	command=$(_synwave_command)
 

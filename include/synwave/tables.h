@@ -53,7 +53,7 @@ enum sw_reason { SW_REASONS(SW_ENUM_) SW_REASON_COUNT };
 
 /* The books: kept in the set of the connection, under its lock, so that the two laws hold at every read.
  * started = completed + refused + reset + timed_out + evicted + in progress (counted by the reader).
- * X(symbol, name, help) */
+ * What a flood writes stands first: it lies in the first cache line of the set. X(symbol, name, help) */
 #define SW_BOOKS(X) \
 	X(HS_STARTED, "started", "handshakes seen from their SYN, or from their SYN-ACK when the SYN was missed") \
 	X(HS_COMPLETED, "completed", "handshakes whose last ACK was seen (or proved by the other end's data)") \

@@ -216,8 +216,8 @@ static void finish_hist(struct sw_hist *h)
 		h->count += h->bucket[i];
 }
 
-/* Who lost what, by the class it lay in. What is evicted alive (half-open, one-sided, or completed in a full set) had
- * not been promoted: flows.evicted stays 0 by construction, and that a set had no room for a flow is flows' error. */
+/* Who lost what. What is evicted alive (half-open, one-sided, or completed in a full set) was not kept, and counts as
+ * half_open's: flows.evicted stays 0 by construction, and that a set had no room for a flow is flows' error. */
 static void finish_tables(struct snapshot *m, const struct sw_conf *conf)
 {
 	struct snapshot_table *t = m->table;

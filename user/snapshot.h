@@ -7,7 +7,7 @@
 
 enum snapshot_role { ROLE_CLIENT, ROLE_SERVER, ROLE_LOCAL, ROLE_COUNT }; /* the first two are enum sw_role */
 
-/* Table that entries lie in. flows: promoted connections; half_open: the class that a flood fills. */
+/* Table that entries lie in. half_open: what a flood of IPv4 SYNs fills; flows: all others. */
 enum snapshot_table_id { TABLE_FLOWS, TABLE_HALF_OPEN, TABLE_SERVICES, TABLE_COUNT };
 
 struct snapshot_table {

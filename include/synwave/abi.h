@@ -385,122 +385,6 @@ struct sw_iface {
 #define SW_READY_QDISC   4 /* the clsact qdisc is ours, and goes with us */
 #define SW_UNREADY_QDISC 2 /* sw_iface.chained, while ready is 0: the same */
 
-/* --- the guard ------------------------------------------------------------------------------------------------------
- * Rules come in generations: the next one is written beside the one in force, then `gen` is turned over. */
-enum sw_guard_mode { SW_GUARD_OFF, SW_GUARD_DRY_RUN, SW_GUARD_ENFORCE, SW_GUARD_MODES };
-enum sw_over { SW_OVER_COOKIE, SW_OVER_DROP };
-
-struct sw_guard {
-	u64 gen; /* in force: rules[gen & 1], list and service entries of this generation */
-	u64 challenged_ns; /* about when the last cookie was sent: the tracker's clock, to a second */
-};
-
-/* GCRA (ITU-T I.371): a SYN each `interval` ns, and `tolerance` = (burst - 1) * interval ahead of it. */
-struct sw_limit {
-	u64 interval; /* ns; 0: no limit */
-	u64 tolerance; /* ns */
-	u64 rate; /* as written: so many ... */
-	u64 per_ns; /* ... each this long */
-	u32 burst;
-	u32 over; /* enum sw_over; of services */
-};
-
-struct sw_guard_row {
-	struct sw_limit limit;
-	u32 mask[4]; /* network order, of an address as in sw_key */
-	u32 v6;
-	u32 prefix; /* as written: 0..32 or 0..128 */
-};
-
-#define SW_GUARD_ROWS 8
-/* sw_guard_rules.flags */
-#define SW_GUARD_NO_COOKIE_DROP 1 /* cookie_fallback: drop */
-#define SW_GUARD_BOGUS_DROP     2 /* bogus_acks: drop */
-struct sw_guard_rules {
-	u32 mode; /* enum sw_guard_mode */
-	u32 rows;
-	u32 listed; /* entries of the lists; 0: nobody looks */
-	u32 services;
-	u32 flags;
-	u32 verified_s; /* how long a verified source is remembered, s */
-	u32 rmem_max; /* net.core.rmem_max: part of the window scale that the kernel will use */
-	u32 pad;
-	struct sw_limit other; /* of services without a row of their own */
-	struct sw_guard_row row[SW_GUARD_ROWS];
-};
-
-/* Allow and deny in one trie. `listed`: what the file says of this very prefix; `verdict`: what holds below it, an
- * allowed prefix above included. Two words before the address, so that the trie sees the generation first. */
-#define SW_LIST_ALLOW 1
-#define SW_LIST_DENY  2
-struct sw_list_key {
-	u32 prefix; /* bits from `gen` on */
-	u32 gen;
-	u32 addr[4];
-};
-struct sw_list_value {
-	u32 listed;
-	u32 verdict;
-};
-#define SW_LIST_BITS 32 /* of gen */
-#define SW_LISTED    131072 /* prefixes, both generations together */
-
-struct sw_limit_key {
-	u32 gen;
-	u32 addr[4];
-	u32 port; /* host order */
-};
-struct sw_limit_value {
-	struct sw_limit limit;
-	u64 cell;
-};
-#define SW_LIMITS 4096 /* services with a row of their own, both generations together */
-
-/* The sketches: for each source row two lines of cells, then two for the services. A cell is the time (ns, the table's
- * clock) until which a source has used up its rate; 0: never seen. */
-#define SW_GUARD_CELLS         65536
-#define SW_GUARD_SERVICE_CELLS 8192
-#define SW_GUARD_SIEVE         (2 * (SW_GUARD_ROWS * SW_GUARD_CELLS + SW_GUARD_SERVICE_CELLS))
-#define SW_GUARD_ALL_CELLS     (SW_GUARD_SIEVE + SW_VERIFIED_SETS / 2)
-
-/* Sources that proved their address: IPv4 by address, IPv6 by /64. A word each: fingerprint << 32 | time of the table's
- * clock in units of 2^SW_VERIFIED_TICK ns. Behind the sketches, 32 bits for each line say which fingerprints may be in it:
- * a flood's sources, who are in none, do not cost a cache miss each. */
-#define SW_VERIFIED_WAYS 4
-#define SW_VERIFIED_SETS 16384
-#define SW_VERIFIED_TICK 30
-struct sw_verified {
-	u64 way[SW_VERIFIED_WAYS];
-};
-
-/* Sources that are limited, the heaviest of them (Space-Saving, Metwally 2005, in sets); one a CPU. */
-#define SW_TOP_SETS 32
-#define SW_TOP_WAYS 4
-struct sw_top_entry {
-	u32 addr[4];
-	u32 prefix; /* of the row that limited it, as written; 255: the deny list */
-	u32 v6;
-	u64 count; /* too high by `error` at most */
-	u64 error;
-	u64 last_ns;
-};
-struct sw_top {
-	struct sw_top_entry entry[SW_TOP_SETS][SW_TOP_WAYS];
-};
-#define SW_TOP_DENIED 255
-
-/* What the guard did with the SYNs of a service; one table a CPU, places go to who comes first. */
-#define SW_ACT_SETS 64
-#define SW_ACT_WAYS 4
-struct sw_acts {
-	struct sw_act_entry {
-		u32 addr[4];
-		u32 port; /* 0: free */
-		u32 pad;
-		u64 act[SW_ACT_COUNT];
-	} entry[SW_ACT_SETS][SW_ACT_WAYS];
-};
-
 /* Between `replay` and the program, in its .bss; not pinned. */
 struct sw_replay {
 	u64 now; /* in: the frame's time, ns */
@@ -513,5 +397,7 @@ struct sw_replay {
 };
 
 enum sw_hook { SW_HOOK_NONE, SW_HOOK_XDP_NATIVE, SW_HOOK_XDP_GENERIC, SW_HOOK_TCX, SW_HOOK_CLSACT, SW_HOOK_COUNT };
+
+#include "abi_guard.h"
 
 #endif

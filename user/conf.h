@@ -8,6 +8,8 @@
 #define CONF_FLOWS     262144 /* --flows */
 #define CONF_HALF_OPEN 65536 /* --half-open */
 
+extern const u16 conf_live_load[SW_WAYS + 1], conf_half_load[SW_WAYS + 1]; /* conf.c */
+
 /* Rows of sw_conf from what the user asks for (entries). */
 void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open);
 /* Bytes of the tables for connections, ladders left out; and of a place in them, its share of its set included. */

@@ -103,15 +103,15 @@ static int check_shape(struct store *s, const struct shape *shape)
 
 	if (err)
 		return store_fail(s, err, "cannot ask for the size of %s/%s: %s", s->dir, shape->name, strerror(-err));
-	if (info.type != shape->type || info.key_size != shape->key)
-		return store_fail(s, -EPROTO, "%s/%s is a map of another kind than synwave's: " OTHER_LAYOUT, s->dir,
-				  shape->name);
 	if (info.value_size != shape->value || (shape->entries && info.max_entries != shape->entries))
 		return store_fail(
 			s, -EPROTO,
 			"%s/%s holds %u values of %u bytes, this synwave (layout %u) reads %zu of %zu: " OTHER_LAYOUT,
 			s->dir, shape->name, info.max_entries, info.value_size, SW_LAYOUT,
 			shape->entries ? shape->entries : info.max_entries, shape->value);
+	if (info.type != shape->type || info.key_size != shape->key)
+		return store_fail(s, -EPROTO, "%s/%s is a map of another kind than synwave's: " OTHER_LAYOUT, s->dir,
+				  shape->name);
 	return 0;
 }
 

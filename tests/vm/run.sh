@@ -37,6 +37,7 @@ if [ -z "${VM_INSIDE:-}" ]; then
 		command -v "$tool" > /dev/null || skip "no $tool: apt-get install qemu-system-x86 busybox-static cpio"
 	done
 	[ "$(id -u)" = 0 ] || { echo "tests/vm/run.sh: needs root, to share this machine's files: run it with sudo" >&2; exit 1; }
+	compgen -G "$kernel/lib/modules/*/modules.dep" > /dev/null || rm -rf "$kernel"
 	[ -d "$kernel/boot" ] || fetch_kernel || skip "cannot fetch Debian's package linux-image-cloud-amd64 (apt-get update?)"
 	VM_INSIDE=1 setpriv --pdeathsig KILL timeout --kill-after=5 "${VM_SECONDS:-3600}" \
 		setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --mount-proc "$0" "$@" &

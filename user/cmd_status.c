@@ -155,7 +155,7 @@ static u64 ladder_memory(const struct sw_conf *conf)
 
 static void print_memory(const struct sw_conf *conf)
 {
-	printf("\nMemory     connections %.1f MiB, %.0f bytes a flow and %.0f a half-open one; ladders %.1f MiB\n",
+	printf("\nMemory     connections %.1f MiB, %u bytes a flow and %u a half-open one; ladders %.1f MiB\n",
 	       conf_memory(conf) / 1048576.0, conf_place(sizeof(struct sw_live)), conf_place(sizeof(struct sw_half)),
 	       ladder_memory(conf) / 1048576.0);
 }
@@ -181,8 +181,8 @@ static void json_memory(struct json *j, const struct sw_conf *conf)
 	json_obj(j);
 	json_kn(j, "connections", conf_memory(conf));
 	json_kn(j, "ladders", ladder_memory(conf));
-	json_kn(j, "per_flow", conf_place(sizeof(struct sw_live)) + 0.5);
-	json_kn(j, "per_half_open", conf_place(sizeof(struct sw_half)) + 0.5);
+	json_kn(j, "per_flow", conf_place(sizeof(struct sw_live)));
+	json_kn(j, "per_half_open", conf_place(sizeof(struct sw_half)));
 	json_end_obj(j);
 }
 

@@ -51,9 +51,9 @@ void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open)
 	}
 }
 
-double conf_place(size_t entry)
+u32 conf_place(size_t entry)
 {
-	return entry + (double)(sizeof(struct sw_tags) + sizeof(struct sw_set)) / SW_WAYS;
+	return entry + ceil_div(sizeof(struct sw_tags) + sizeof(struct sw_set), SW_WAYS);
 }
 
 int conf_defaults(struct sw_conf *conf)

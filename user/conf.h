@@ -12,9 +12,9 @@ extern const u16 conf_live_load[SW_WAYS + 1], conf_half_load[SW_WAYS + 1]; /* co
 
 /* Rows of sw_conf from what the user asks for (entries). */
 void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open);
-/* Bytes of the tables for connections, ladders left out; and of a place in them, its share of its set included. */
+/* Bytes of the tables for connections, ladders left out; and of a place in them, its share of its set included, rounded up. */
 u64 conf_memory(const struct sw_conf *conf);
-double conf_place(size_t entry);
+u32 conf_place(size_t entry);
 /* Default timeouts, and a fresh random hash key. 0 or -errno. */
 int conf_defaults(struct sw_conf *conf);
 

@@ -97,7 +97,7 @@ demo: root ## real clients and servers in namespaces, and what synwave saw (root
 .PHONY: check
 check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(B)/test/input $(VM_TESTS) $(LOAD) $(FUZZ:%=$(B)/fuzz/%-corpus)
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(B)/test/input $(VM_TESTS) $(LOAD) $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def load_flood():
 @scenario(limit=240)
 def load_live():
     import live
-    return told(live, live.play(8000))
+    return told(live, live.play(8000, flows=1 << 17, half_open=8192))
 
 
 @scenario(limit=300)

@@ -26,7 +26,7 @@ trap 'kill $! 2> /dev/null; rm -f "$vm"' EXIT
 suite "e2e: namespaces, real clients and servers" tests/e2e/run -j $((2 * $(nproc) - 1))
 suite "verifier: what the programs cost it, on this kernel" build/test/verifier
 wait $!
-code=$?
-vm_said() { cat "$vm" && return "$code"; }
+vm_code=$?
+vm_said() { cat "$vm" && return "$vm_code"; }
 suite "vm: Debian's own kernel" vm_said
 sum ""

@@ -14,18 +14,19 @@ suite "input: broken and random frames through the kernel's programs" build/test
 echo "== vmlinux.h"
 one "vmlinux.h agrees with the running kernel" vmlinux/check.sh
 suite "captures: records of others" tests/captures.sh
+# the emulated machine is slow on one CPU and waits for nobody: beside the tests that wait a lot, from here on
+vm=$(mktemp)
+VM_SECONDS=900 tests/vm/run.sh > "$vm" 2>&1 &
+vm_pid=$!
+trap 'kill $vm_pid 2> /dev/null; rm -f "$vm"' EXIT
 suite "docs: manual, completions" tests/docs.sh
 suite "install: files, units, package" tests/install.sh
 suite "replay: link types, broken captures, more than the table" python3 tests/replay.py
 suite "metrics: the exporter and its clients" tests/metrics.sh
 suite "deploy: Prometheus, Grafana's queries, Kubernetes' rights" tests/metrics.sh deploy
-# the emulated machine is slow on one CPU and waits for nobody: beside the e2e tests, which wait a lot
-vm=$(mktemp)
-VM_SECONDS=900 tests/vm/run.sh > "$vm" 2>&1 &
-trap 'kill $! 2> /dev/null; rm -f "$vm"' EXIT
 suite "e2e: namespaces, real clients and servers" tests/e2e/run -j $((2 * $(nproc) - 1))
 suite "verifier: what the programs cost it, on this kernel" build/test/verifier
-wait $!
+wait $vm_pid
 vm_code=$?
 vm_said() { cat "$vm" && return "$vm_code"; }
 suite "vm: Debian's own kernel" vm_said

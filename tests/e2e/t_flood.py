@@ -28,7 +28,8 @@ def flood(mode, f):
     check(stats["handshakes"]["started"] > 290000, f"handshakes started: {stats['handshakes']['started']}")
     check(stats["handshakes"]["evicted"] > 200000, f"handshakes evicted: {stats['handshakes']['evicted']}")
     table = {t["name"]: t for t in stats["tables"]}
-    room = table["half_open"]["capacity"] + (table["flows"]["capacity"] if f.name == "ipv6" else 0)  # IPv6 takes free ways there
+    # IPv6 takes large ways, as does an IPv4 record that a second SYN of its tuple has made more of: a handful in 300,000
+    room = table["half_open"]["capacity"] + (table["flows"]["capacity"] if f.name == "ipv6" else 20)
     check(stats["half_open"] <= room, f"half-open connections: {stats['half_open']}, room for {room}")
     check(any(t["evicted"] for t in table.values()), f"no table says that it evicted: {table}")
     check(all(t["entries"] <= t["capacity"] for t in table.values()), f"more entries than room: {table}")

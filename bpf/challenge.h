@@ -127,13 +127,12 @@ static __always_inline bool lay(u8 *ip, u8 *end, const u32 *out, u32 words)
 }
 
 /* Puts w->reply.out in place of everything behind the Ethernet header and its tags. */
-static __always_inline bool answer_xdp(struct xdp_md *ctx, const struct scratch *w)
+static __always_inline bool answer_xdp(struct xdp_md *ctx, const struct reply *r, u32 at)
 {
-	const struct reply *r = &w->reply;
-	u32 at = w->packet.ip_at, size = r->out_size;
+	u32 size = r->out_size;
 	u16 mac[3];
 
-	if (bpf_xdp_adjust_tail(ctx, (int)(at + size - w->size)))
+	if (bpf_xdp_adjust_tail(ctx, (int)(at + size - bpf_xdp_get_buff_len(ctx))))
 		return false;
 	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = f + (at & 63);
 	if (f + 12 > end)
@@ -182,7 +181,7 @@ static __always_inline u32 challenge(void *ctx, bool xdp)
 	u32 verdict = cookie_make(ctx, w, r->mode != SW_GUARD_ENFORCE, r->rmem_max, w->now);
 	if (verdict != SW_V_CHALLENGE_SERVICE || r->mode != SW_GUARD_ENFORCE)
 		return verdict;
-	if (xdp ? !answer_xdp(ctx, w) : !answer_skb(ctx, w))
+	if (xdp ? !answer_xdp(ctx, &w->reply, w->packet.ip_at) : !answer_skb(ctx, w))
 		return SW_V_PASS_ERROR;
 	note_challenge(w->now);
 	return verdict;
@@ -224,11 +223,14 @@ __attribute__((noinline)) int skb_cookie(struct __sk_buff *skb)
 	return cookie_of(skb, false);
 }
 
-/* What the table knows of the segment's connection, unlocked. */
-static __always_inline enum sw_known known(struct scratch *w)
+/* What the table knows of the segment's connection, unlocked: enum sw_known. */
+__attribute__((noinline)) int known(void)
 {
+	struct scratch *w = workplace();
 	u32 waiting, at;
 
+	if (!w)
+		return SW_KNOWN_NOT;
 	if (!w->tag)
 		place(w);
 	at = w->at;
@@ -255,7 +257,7 @@ static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, str
 	if (verdict == SW_V_CHALLENGE_SERVICE && !replay)
 		verdict = xdp ? xdp_challenge(ctx) : skb_challenge(ctx);
 	/* a listener that made a cookie knows of no such connection: the table, a cache miss, need not be asked */
-	if ((verdict != SW_V_CHALLENGE_SERVICE || replay) && known(w) == SW_KNOWN_LIVING)
+	if ((verdict != SW_V_CHALLENGE_SERVICE || replay) && known() == SW_KNOWN_LIVING)
 		return SW_ACT_PASS;
 	guard_charge(w, r, gen, w->now);
 	if (verdict == SW_V_DROP_NO_COOKIE && !(r->flags & SW_GUARD_NO_COOKIE_DROP))
@@ -272,7 +274,7 @@ static __always_inline u32 guard_ack(void *ctx, bool xdp, struct scratch *w, str
 
 	if (!have_cookies || replay || !g || !g->challenged_ns || clock() - g->challenged_ns > COOKIE_LIFE_NS)
 		return SW_ACT_PASS;
-	if (known(w) > SW_KNOWN_ASKED)
+	if (known() > SW_KNOWN_ASKED)
 		return SW_ACT_PASS;
 	int valid = xdp ? xdp_cookie(ctx) : skb_cookie(ctx);
 	if (valid < 0)

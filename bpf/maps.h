@@ -196,7 +196,6 @@ struct scratch {
 	struct sw_judgement judgement;
 	struct reply reply;
 	u64 now; /* of a SYN that the guard judges, ns */
-	u32 size; /* of the frame, on the wire */
 	u32 at; /* the segment's set ... */
 	u16 tag; /* ... and tag; 0: not asked for yet */
 	u16 cookie; /* what the guard found out: the ACK brings a valid cookie */
@@ -221,7 +220,7 @@ static __always_inline struct scratch *workplace(void)
 /* Where the connection of the segment in the scratch lies. */
 static __always_inline void place(struct scratch *w)
 {
-	u32 hash = sw_hash(&conf, &w->packet.key);
+	u32 hash = sw_hash_of(&conf, &w->packet);
 
 	w->at = sw_set_of(hash, conf.sets);
 	w->tag = sw_tag_of(hash);

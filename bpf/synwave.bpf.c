@@ -116,28 +116,56 @@ static __always_inline bool look(enum sw_reason why, struct scratch *w)
 	return !t || !sw_quiet(t, w->tag, &w->packet);
 }
 
-__attribute__((noinline)) int xdp_look(struct xdp_md *ctx)
+static __always_inline enum sw_reason xdp_parse(struct xdp_md *ctx, u32 size, struct scratch *w)
 {
-	struct sight s = {.size = replay ? replay_io.size : bpf_xdp_get_buff_len(ctx),
-			  .place = ctx->ingress_ifindex << 1};
-	struct scratch *w = workplace();
-	enum sw_reason why;
+	struct sight s = {.size = size, .place = ctx->ingress_ifindex << 1};
 
-	if (!w)
+	return parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
+}
+
+/* A frame that is longer than what can be read of it: how long, a helper says. */
+__attribute__((noinline)) int xdp_parse_long(struct xdp_md *ctx)
+{
+	struct scratch *w = workplace();
+
+	return w ? xdp_parse(ctx, bpf_xdp_get_buff_len(ctx), w) : SW_TRUNCATED;
+}
+
+/* Whether the guard has anything to say on such a segment: most of the time it has not, and a call costs some 10 ns. */
+static __always_inline bool guarded(const struct scratch *w)
+{
+	u32 gen, zero = 0;
+
+	if (w->packet.kind == SW_KIND_SYN)
+		return guard_now(&gen);
+	if (!have_cookies || (w->packet.kind != SW_KIND_ACK && w->packet.kind != SW_KIND_DATA))
 		return false;
-	w->size = s.size;
-	why = parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
-	return look(why, w);
+	const struct sw_guard *g = bpf_map_lookup_elem(&guard, &zero);
+	return g && g->challenged_ns;
+}
+
+static __always_inline bool with_options(const struct scratch *w)
+{
+	return w->packet.options_size && !w->packet.options_done;
 }
 
 SEC("xdp.frags")
 int synwave_xdp(struct xdp_md *ctx)
 {
-	if (!xdp_look(ctx))
+	struct scratch *w = workplace();
+	enum sw_reason why;
+
+	if (!w)
 		return XDP_PASS;
-	u32 act = xdp_guard(ctx);
+	why = xdp_parse(ctx, replay ? replay_io.size : ctx->data_end - ctx->data, w);
+	if (why == SW_BAD_IP && !replay)
+		why = xdp_parse_long(ctx);
+	if (!look(why, w))
+		return XDP_PASS;
+	u32 act = guarded(w) ? xdp_guard(ctx) : SW_ACT_PASS;
 	if (act == SW_ACT_PASS) {
-		xdp_options(ctx);
+		if (with_options(w))
+			xdp_options(ctx);
 		track(ctx->ingress_ifindex);
 	}
 	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;

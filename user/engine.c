@@ -104,7 +104,7 @@ void engine_stepped(struct engine *e, u32 at, u32 way, u32 came, u32 dropped, st
 
 static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 {
-	u32 hash = sw_hash(&e->conf, &p->key), at = sw_set_of(hash, e->conf.sets);
+	u32 hash = sw_hash_of(&e->conf, p), at = sw_set_of(hash, e->conf.sets);
 	struct sw_step step = {.listen = !!e->told};
 	struct sw_shelf f = engine_shelf(e, at);
 	struct engine_before before;

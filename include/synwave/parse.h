@@ -14,6 +14,8 @@ struct sw_ipproto {
 	u8 v;
 };
 
+#define SW_V4_WORD bpf_htonl(0xffff) /* third word of an IPv4-mapped address */
+
 /* A TCP segment as the tracker wants it; host order unless the key says otherwise. */
 struct sw_packet {
 	struct sw_key key;
@@ -78,8 +80,8 @@ struct sw_wire_ip6 {
 	__be16 payload;
 	u8 next;
 	u8 hops;
-	u8 saddr[16];
-	u8 daddr[16];
+	__be16 saddr[8];
+	__be16 daddr[8];
 } __attribute__((packed, aligned(2)));
 struct sw_wire_tcp {
 	__be16 sport;
@@ -150,7 +152,7 @@ SW_INLINE enum sw_reason sw_parse_eth(struct sw_cursor *c, struct sw_ethertype *
 }
 
 /* The wire address of a header that is aligned to 2 at least. */
-SW_INLINE void sw_copy_addr(u32 to[4], const u8 *from)
+SW_INLINE void sw_copy_addr(u32 to[4], const __be16 from[8])
 {
 	__builtin_memcpy(to, from, 16);
 }
@@ -173,7 +175,7 @@ SW_INLINE enum sw_reason sw_parse_ip4(struct sw_cursor *c, u32 addr[2][4])
 	if (ip->frag & bpf_htons(0x1fff))
 		return SW_FRAGMENT;
 	addr[0][0] = addr[0][1] = addr[1][0] = addr[1][1] = 0;
-	addr[0][2] = addr[1][2] = bpf_htonl(0xffff);
+	addr[0][2] = addr[1][2] = SW_V4_WORD;
 	__builtin_memcpy(&addr[0][3], &ip->addr[0], 4);
 	__builtin_memcpy(&addr[1][3], &ip->addr[2], 4);
 	if (base + ihl > c->end)
@@ -185,7 +187,7 @@ SW_INLINE enum sw_reason sw_parse_ip4(struct sw_cursor *c, u32 addr[2][4])
 
 SW_INLINE bool sw_is_mapped(const u32 addr[4])
 {
-	return !addr[0] && !addr[1] && addr[2] == bpf_htonl(0xffff);
+	return !addr[0] && !addr[1] && addr[2] == SW_V4_WORD;
 }
 
 /* One extension header (RFC 8200 4). *more: another header follows. */

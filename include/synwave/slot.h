@@ -48,8 +48,6 @@ SW_INLINE u64 sw_at(const struct sw_conn *c, u32 span)
 	return span == SW_NEVER ? 0 : c->first_ns + sw_span_ns(span);
 }
 
-#define SW_V4_WORD bpf_htonl(0xffff) /* third word of an IPv4-mapped address */
-
 SW_INLINE bool sw_same_key(const struct sw_key *a, const struct sw_key *b)
 {
 	u32 diff = 0, x[9], y[9];

@@ -7,8 +7,16 @@
 
 #define SW_ALL_WAYS ((1u << SW_WAYS) - 1)
 
-/* Keyed multilinear hashing (strongly universal), then mixed (MurmurHash3's fmix64): who does not know the key cannot
- * aim at a set; and addresses or ports in a row, an arithmetic progression to the first half, spread like any others. */
+/* MurmurHash3's fmix64. */
+SW_INLINE u32 sw_mix(u64 sum)
+{
+	sum = (sum ^ sum >> 33) * 0xff51afd7ed558ccdULL;
+	sum = (sum ^ sum >> 33) * 0xc4ceb9fe1a85ec53ULL;
+	return sum >> 32;
+}
+
+/* Keyed multilinear hashing (strongly universal), then mixed: who does not know the key cannot aim at a
+ * set; and addresses or ports in a row, an arithmetic progression to the first half, spread like any others. */
 SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *key)
 {
 	u32 word[9];
@@ -18,9 +26,21 @@ SW_INLINE u32 sw_hash(const volatile struct sw_conf *conf, const struct sw_key *
 	SW_UNROLL
 	for (int i = 0; i < 9; i++)
 		sum += conf->hash_key[i] * word[i];
-	sum = (sum ^ sum >> 33) * 0xff51afd7ed558ccdULL;
-	sum = (sum ^ sum >> 33) * 0xc4ceb9fe1a85ec53ULL;
-	return sum >> 32;
+	return sw_mix(sum);
+}
+
+/* The same of a segment: of what its addresses have in common if they are IPv4, a product is enough. */
+SW_INLINE u32 sw_hash_of(const volatile struct sw_conf *conf, const struct sw_packet *p)
+{
+	const struct sw_key *k = &p->key;
+	u32 ports;
+
+	if (p->v6)
+		return sw_hash(conf, k);
+	__builtin_memcpy(&ports, k->port, sizeof(ports));
+	return sw_mix(conf->hash_key[9] + (conf->hash_key[2] + conf->hash_key[6]) * SW_V4_WORD +
+		      conf->hash_key[3] * k->addr[0][3] + conf->hash_key[7] * k->addr[1][3] +
+		      conf->hash_key[8] * ports);
 }
 
 SW_INLINE u32 sw_set_of(u32 hash, u32 sets)
@@ -83,6 +103,7 @@ SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
 		u64 hit = ~(((w ^ rep) & low) + low) & flag;
 		any |= hit >> (14 - i);
 		wait |= (hit & w >> (from & 1)) >> (14 - i);
+		SW_STAGE(); /* one word at a time: clang would load all eight first, onto the stack */
 	}
 	*waiting = sw_pack(wait) & SW_SEATS;
 	return sw_pack(any) & SW_SEATS;

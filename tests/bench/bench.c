@@ -137,8 +137,9 @@ static double measure(struct bench *b, const struct row *r)
 	bench_guard(skel, r->guard ? r->guard : "mode: off");
 	frame_of(&f, r->from, r->flags, r->flags == SW_TCP_SYN ? 1 : reply[r->from].seq,
 		 r->flags == SW_TCP_SYN ? 0 : reply[r->from].ack, r->payload, 0);
-	if (!once) /* warm */
-		bench_run(b, r->program, skel, &f, r->from == SW_CLIENT ? 26 : 30, r->hosts, runs / 4);
+	if (!once) /* warm: and each established connection sent something before */
+		bench_run(b, r->program, skel, &f, r->from == SW_CLIENT ? 26 : 30, r->hosts,
+			  r->connections == r->hosts && r->hosts > runs / 4 ? r->hosts : runs / 4);
 	return bench_run(b, r->program, skel, &f, r->from == SW_CLIENT ? 26 : 30, r->hosts, runs);
 }
 

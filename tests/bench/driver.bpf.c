@@ -83,7 +83,7 @@ int parse_only(struct xdp_md *ctx)
 
 	if (!w)
 		return XDP_ABORTED;
-	enum sw_reason why = sw_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, bpf_xdp_get_buff_len(ctx), false,
+	enum sw_reason why = sw_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, ctx->data_end - ctx->data, false,
 				      &w->packet);
 	u64 less = w->packet.options_size - 1;
 	SW_OPAQUE(less);

@@ -67,7 +67,7 @@ static bool short_way = true; /* for first SYNs, as everywhere else */
 
 static void feed(struct engine *e, const struct sw_packet *p, u64 now)
 {
-	u32 hash = sw_hash(&e->conf, &p->key), at = sw_set_of(hash, e->conf.sets);
+	u32 hash = sw_hash_of(&e->conf, p), at = sw_set_of(hash, e->conf.sets);
 	struct sw_shelf f = engine_shelf(e, at);
 	struct sw_trace trace;
 	struct sw_conn c;
@@ -190,7 +190,7 @@ static void test_short_way(void)
 static void test_spread(void)
 {
 	enum { SETS = 256, KEYS = 200, PER_SET = 16 };
-	int uneven = 0;
+	int uneven = 0, differ = 0;
 
 	for (int round = 0; round < KEYS; round++) {
 		struct sw_conf conf = {.sets = SETS};
@@ -200,12 +200,15 @@ static void test_spread(void)
 		for (u32 i = 0; i < SETS * PER_SET; i++) {
 			struct sw_packet p = packet(round & 1 ? 7 : i, false, SW_TCP_SYN, 1, 0);
 			p.key.port[0] += round & 1 ? i : 0;
-			u32 *n = &load[sw_set_of(sw_hash(&conf, &p.key), SETS)];
+			u32 *n = &load[sw_set_of(sw_hash_of(&conf, &p), SETS)];
+
+			differ += sw_hash(&conf, &p.key) != sw_hash_of(&conf, &p);
 			worst = ++*n > worst ? *n : worst;
 		}
 		/* Poisson of mean 16: beyond 44 once in ten million sets */
 		uneven += worst > 44;
 	}
+	TEST(!differ, "IPv4's way to the hash leads elsewhere %d times", differ);
 	TEST(!uneven, "clients in a row crowd a set with %d of %d keys", uneven, KEYS);
 }
 

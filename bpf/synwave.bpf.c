@@ -17,14 +17,17 @@ struct sight {
 	bool local; /* it left this host's own stack */
 };
 
-/* What the lock will let us see is called for now, all at once: a locked instruction waits for what came before it and lets
- * nothing overtake it, so that the cache misses would come one after the other. */
-static __always_inline void warm(const struct sw_shelf *f)
+/* The segment's set and tags are called for: what is done until they are needed is done while they come. */
+static __always_inline void call_for(struct scratch *w)
 {
-	u32 hand = *(volatile u8 *)&f->set->half_hand, touched = *(volatile u16 *)f->tags->tag;
+	if (!w->tag)
+		place(w);
+	u32 at = w->at, touched = 0;
+	const struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
+	const struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
 
-	if (hand < conf.half_ways)
-		touched += *(volatile u8 *)&f->half[hand].pad;
+	if (t && set)
+		touched = *(volatile u16 *)t->tag + *(volatile u32 *)&set->version;
 	SW_OPAQUE(touched);
 }
 
@@ -38,19 +41,17 @@ __attribute__((noinline)) int track(u32 ifindex)
 
 	if (!w || !st)
 		return 0;
-	if (!w->tag)
-		place(w);
 	at = w->at;
 	if (!shelf_of(&f, at)) {
 		st->ignored[SW_NO_TABLE]++;
 		return 0;
 	}
-	u64 now = clock();
+	sw_warm(&f, w->tag);
 	__builtin_memset(&w->step, 0, sizeof(w->step));
+	u64 now = clock();
 	w->step.cookie = w->cookie;
 	w->step.listen = anybody(now);
 	SW_STAGE();
-	warm(&f);
 	bpf_spin_lock(&f.set->lock);
 	if (w->step.listen || !sw_table_first(&f, w->tag, &w->packet, now, &w->step))
 		sw_table_step(&f, w->tag, &w->packet, now, &w->step, &w->conn, &w->trace);
@@ -164,6 +165,7 @@ int synwave_xdp(struct xdp_md *ctx)
 		return XDP_PASS;
 	u32 act = guarded(w) ? xdp_guard(ctx) : SW_ACT_PASS;
 	if (act == SW_ACT_PASS) {
+		call_for(w);
 		if (with_options(w))
 			xdp_options(ctx);
 		track(ctx->ingress_ifindex);
@@ -195,11 +197,15 @@ __attribute__((noinline)) int skb_look(struct __sk_buff *skb, u32 out, u32 l3)
 
 static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 {
-	if (!skb_look(skb, false, l3))
+	struct scratch *w = workplace();
+
+	if (!w || !skb_look(skb, false, l3))
 		return TC_ACT_UNSPEC; /* the next program, or go on */
-	u32 act = skb_guard(skb);
+	u32 act = guarded(w) ? skb_guard(skb) : SW_ACT_PASS;
 	if (act == SW_ACT_PASS) {
-		skb_options(skb);
+		call_for(w);
+		if (with_options(w))
+			skb_options(skb);
 		track(skb->ifindex);
 	}
 	return act == SW_ACT_DROP        ? TC_ACT_SHOT
@@ -209,10 +215,14 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 
 static __always_inline int egress(struct __sk_buff *skb, bool l3)
 {
+	struct scratch *w = workplace();
+
 	if (skb->mark == COOKIE_MARK) { /* the ingress program's answer: a challenge is no half-open connection */
 		skb->mark = 0;
-	} else if (skb_look(skb, true, l3)) {
-		skb_options(skb);
+	} else if (w && skb_look(skb, true, l3)) {
+		call_for(w);
+		if (with_options(w))
+			skb_options(skb);
 		track(skb->ifindex);
 	}
 	return TC_ACT_UNSPEC;

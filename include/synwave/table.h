@@ -200,20 +200,43 @@ SW_INLINE u32 sw_place_live(const struct sw_shelf *f, u64 now, struct sw_step *s
 	return way;
 }
 
-/* A small way: free, else that of the connection that came first. */
-SW_INLINE u32 sw_place_half(const struct sw_shelf *f, u64 now, struct sw_step *s)
+/* The next small way: free, else that of the connection that came first. */
+SW_INLINE u32 sw_next_half(const struct sw_shelf *f)
 {
 	u32 first = f->conf->live_ways, all = ((1u << (f->conf->half_ways & 31)) - 1) << (first & 31);
-	u32 free = ~f->set->used & all, half = f->set->half_hand;
+	u32 free = ~f->set->used & all, hand = f->set->half_hand;
 
-	if (free)
-		return sw_lowest(free);
-	if (half >= f->conf->half_ways)
-		half = 0;
+	return free ? sw_lowest(free) : first + (hand < f->conf->half_ways ? hand : 0);
+}
+
+/* A small way, always found. */
+SW_INLINE u32 sw_place_half(const struct sw_shelf *f, u64 now, struct sw_step *s)
+{
+	u32 way = sw_next_half(f), half = way - f->conf->live_ways;
+
+	if (!(f->set->used >> (way & 31) & 1))
+		return way;
 	f->set->half_hand = half + 1;
 	if (half < f->conf->half_ways)
-		sw_drop(f, first + half, f->half[half].flags, s, sw_past(f->half[half].deadline, sw_tick(now)));
-	return first + half;
+		sw_drop(f, way, f->half[half].flags, s, sw_past(f->half[half].deadline, sw_tick(now)));
+	return way;
+}
+
+/* What a step will see of a set once it holds the lock is called for before, all at once: a locked instruction waits for
+ * what came before it and lets nothing overtake it, so that the cache misses would come one after the other. A hint: what
+ * is read here may change until then. */
+SW_INLINE void sw_warm(const struct sw_shelf *f, u16 tag)
+{
+	u32 waiting, m = sw_match(f->tags, tag, 0, &waiting);
+	u32 way = m ? SW_WAY_OF(sw_lowest(m)) : sw_next_half(f), half = way - f->conf->live_ways, touched = 0;
+
+	if (way < f->conf->live_ways)
+		touched = *(volatile u32 *)&f->live[way].flags + *(volatile u32 *)&f->live[way].deadline;
+	else if (half < f->conf->half_ways)
+		touched = *(volatile u8 *)&f->half[half].pad;
+	if (m && f->ladders && way < SW_WAYS)
+		touched += *(volatile u32 *)&f->ladders->way[way].rung[0].at;
+	SW_OPAQUE(touched);
 }
 
 /* Segments that a connection is not waiting for take the fast way out. */

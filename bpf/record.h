@@ -21,8 +21,7 @@ static __always_inline void service_add(struct sw_service *v, u64 events)
 }
 
 /* A place of its own gets only who answers a SYN that was seen: a scan of closed ports buys no memory, nor do SYN-ACKs out
- * of the blue. The SYN that was counted under
- * "other" before the first answer moves along. */
+ * of the blue. The SYN that was counted under "other" before the first answer moves along. */
 static __always_inline void record_service(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)
 {
 	struct sw_service_key key = {};

@@ -148,16 +148,11 @@ static void json_iface(struct json *j, const struct row *r)
 	json_end_obj(j);
 }
 
-static u64 ladder_memory(const struct sw_conf *conf)
-{
-	return conf->ladder ? (u64)conf->sets * sizeof(struct sw_ladders) : 0;
-}
-
 static void print_memory(const struct sw_conf *conf)
 {
 	printf("\nMemory     connections %.1f MiB, %u bytes a flow and %u a half-open one; ladders %.1f MiB\n",
 	       conf_memory(conf) / 1048576.0, conf_place(sizeof(struct sw_live)), conf_place(sizeof(struct sw_half)),
-	       ladder_memory(conf) / 1048576.0);
+	       conf_ladder_memory(conf) / 1048576.0);
 }
 
 static void json_tables(struct json *j, const struct snapshot *m)
@@ -180,7 +175,7 @@ static void json_memory(struct json *j, const struct sw_conf *conf)
 	json_key(j, "memory");
 	json_obj(j);
 	json_kn(j, "connections", conf_memory(conf));
-	json_kn(j, "ladders", ladder_memory(conf));
+	json_kn(j, "ladders", conf_ladder_memory(conf));
 	json_kn(j, "per_flow", conf_place(sizeof(struct sw_live)));
 	json_kn(j, "per_half_open", conf_place(sizeof(struct sw_half)));
 	json_end_obj(j);

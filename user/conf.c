@@ -21,6 +21,11 @@ u64 conf_memory(const struct sw_conf *conf)
 				  conf->live_ways * sizeof(struct sw_live) + conf->half_ways * sizeof(struct sw_half));
 }
 
+u64 conf_ladder_memory(const struct sw_conf *conf)
+{
+	return conf->ladder ? (u64)conf->sets * sizeof(struct sw_ladders) : 0;
+}
+
 /* How full the ways of a class may be on average (hundredths of a way), by the number of ways in a set: sets fill by chance, as
  * Poisson's law says, and what finds no way is lost: 5 of 1,000 flows, 20 of 1,000 half-open ones, when as many live as
  * were asked for. tests/unit/table.c holds these rows against the law. */

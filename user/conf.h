@@ -14,6 +14,7 @@ extern const u16 conf_live_load[SW_WAYS + 1], conf_half_load[SW_WAYS + 1]; /* co
 void conf_sizes(struct sw_conf *conf, u32 flows, u32 half_open);
 /* Bytes of the tables for connections, ladders left out; and of a place in them, its share of its set included, rounded up. */
 u64 conf_memory(const struct sw_conf *conf);
+u64 conf_ladder_memory(const struct sw_conf *conf); /* of the ladders alone; 0: none are kept */
 u32 conf_place(size_t entry);
 /* Default timeouts, and a fresh random hash key. 0 or -errno. */
 int conf_defaults(struct sw_conf *conf);

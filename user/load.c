@@ -151,8 +151,7 @@ static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
 
 int load_maps(struct store *s)
 {
-	u64 bytes = conf_memory(&s->info.conf) +
-		    (s->info.conf.ladder ? (u64)s->info.conf.sets * sizeof(struct sw_ladders) : 0);
+	u64 bytes = conf_memory(&s->info.conf) + conf_ladder_memory(&s->info.conf);
 	struct synwave_bpf *skel;
 	int err;
 

@@ -194,7 +194,8 @@ SW_INLINE void sw_to_live(struct sw_live *l, const struct sw_conn *c)
 }
 
 /* --- rivals --------------------------------------------------------------------------------------------------------- */
-#define SW_C_SIDED (SW_C_RIVAL | SW_C_ALT)
+#define SW_C_SIDED    (SW_C_RIVAL | SW_C_ALT)
+#define SW_C_OF_RIVAL (SW_C_SIDED | SW_C_RIVAL_SERVER)
 
 SW_INLINE void sw_side_take(const struct sw_set *set, u32 way, struct sw_conn *c)
 {
@@ -221,10 +222,10 @@ SW_INLINE void sw_side_rob(const struct sw_shelf *f, u32 owner)
 	u32 way = owner - 1, live = f->conf->live_ways;
 
 	if (way < live)
-		f->live[way].flags &= ~(SW_C_RIVAL | SW_C_RIVAL_SERVER | SW_C_ALT);
+		f->live[way].flags &= ~SW_C_OF_RIVAL;
 	way -= live;
 	if (way < f->conf->half_ways)
-		f->half[way].flags &= ~(SW_C_RIVAL | SW_C_RIVAL_SERVER | SW_C_ALT);
+		f->half[way].flags &= ~SW_C_OF_RIVAL;
 }
 
 SW_INLINE void sw_side_put(const struct sw_shelf *f, u32 way, const struct sw_conn *c, struct sw_step *s)

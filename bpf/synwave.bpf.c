@@ -46,7 +46,7 @@ __attribute__((noinline)) int track(u32 ifindex)
 		st->ignored[SW_NO_TABLE]++;
 		return 0;
 	}
-	sw_warm(&f, w->tag);
+	sw_warm(&f, w->tag, &w->packet);
 	__builtin_memset(&w->step, 0, sizeof(w->step));
 	u64 now = clock();
 	w->step.cookie = w->cookie;

@@ -225,17 +225,23 @@ SW_INLINE u32 sw_place_half(const struct sw_shelf *f, u64 now, struct sw_step *s
 /* What a step will see of a set once it holds the lock is called for before, all at once: a locked instruction waits for
  * what came before it and lets nothing overtake it, so that the cache misses would come one after the other. A hint: what
  * is read here may change until then. */
-SW_INLINE void sw_warm(const struct sw_shelf *f, u16 tag)
+SW_INLINE void sw_warm(const struct sw_shelf *f, u16 tag, const struct sw_packet *p)
 {
 	u32 waiting, m = sw_match(f->tags, tag, 0, &waiting);
 	u32 way = m ? SW_WAY_OF(sw_lowest(m)) : sw_next_half(f), half = way - f->conf->live_ways, touched = 0;
+	u32 free = ~f->set->used & ((1u << (f->conf->live_ways & 31)) - 1);
 
-	if (way < f->conf->live_ways)
-		touched = *(volatile u32 *)&f->live[way].flags + *(volatile u32 *)&f->live[way].deadline;
-	else if (half < f->conf->half_ways)
+	if (half < f->conf->half_ways)
 		touched = *(volatile u8 *)&f->half[half].pad;
 	if (m && f->ladders && way < SW_WAYS)
 		touched += *(volatile u32 *)&f->ladders->way[way].rung[0].at;
+	if (half < f->conf->half_ways && m && p->kind == SW_KIND_ACK && free) {
+		way = sw_lowest(free); /* the handshake's last: it moves */
+		if (f->ladders && way < SW_WAYS)
+			touched += *(volatile u32 *)&f->ladders->way[way].rung[0].at;
+	}
+	if (way < f->conf->live_ways)
+		touched += *(volatile u32 *)&f->live[way].flags + *(volatile u32 *)&f->live[way].deadline;
 	SW_OPAQUE(touched);
 }
 

@@ -159,7 +159,7 @@ int synwave_xdp(struct xdp_md *ctx)
 	if (!w)
 		return XDP_PASS;
 	why = xdp_parse(ctx, replay ? replay_io.size : ctx->data_end - ctx->data, w);
-	if (why == SW_BAD_IP && !replay)
+	if ((why == SW_BAD_IP || why == SW_BAD_TCP) && !replay) /* too short for its headers? */
 		why = xdp_parse_long(ctx);
 	if (!look(why, w))
 		return XDP_PASS;

@@ -342,34 +342,34 @@ SW_INLINE bool sw_addr_less(const u32 a[4], const u32 b[4])
 	return a[3] < b[3];
 }
 
-/* The canonical key; false when both ends are one. */
-SW_INLINE bool sw_key_order(struct sw_packet *p, const u32 addr[2][4], const u16 port[2])
+/* Endpoint 0 is the source so far: brings the key into its order. False when both ends are one. */
+SW_INLINE bool sw_key_order(struct sw_packet *p)
 {
+	u32(*addr)[4] = p->key.addr, word;
+	u16 *port = p->key.port, half;
 	bool same = addr[0][0] == addr[1][0] && addr[0][1] == addr[1][1] && addr[0][2] == addr[1][2] &&
 		    addr[0][3] == addr[1][3];
 
 	if (same && port[0] == port[1])
 		return false;
 	p->from = same ? port[0] > port[1] : !sw_addr_less(addr[0], addr[1]);
-	if (p->from) {
-		__builtin_memcpy(p->key.addr[1], addr[0], 16);
-		__builtin_memcpy(p->key.addr[0], addr[1], 16);
-		p->key.port[1] = port[0];
-		p->key.port[0] = port[1];
-	} else {
-		__builtin_memcpy(p->key.addr[0], addr[0], 16);
-		__builtin_memcpy(p->key.addr[1], addr[1], 16);
-		p->key.port[0] = port[0];
-		p->key.port[1] = port[1];
+	if (!p->from)
+		return true;
+	SW_UNROLL
+	for (int i = 0; i < 4; i++) {
+		word = addr[0][i];
+		addr[0][i] = addr[1][i];
+		addr[1][i] = word;
 	}
+	half = port[0];
+	port[0] = port[1];
+	port[1] = half;
 	return true;
 }
 
 /* Network layer and up; `type` says which. */
 SW_INLINE enum sw_reason sw_parse_ip(struct sw_cursor *c, struct sw_ethertype type, struct sw_packet *p)
 {
-	u32 addr[2][4]; /* source, destination */
-	u16 port[2];
 	enum sw_reason why;
 
 	/* the version must be the one that the ethertype promised */
@@ -380,14 +380,14 @@ SW_INLINE enum sw_reason sw_parse_ip(struct sw_cursor *c, struct sw_ethertype ty
 	p->v6 = type.v == 0x86dd;
 	if (*c->pos >> 4 != (p->v6 ? 6 : 4))
 		return SW_BAD_IP;
-	why = p->v6 ? sw_parse_ip6(c, addr, p) : sw_parse_ip4(c, addr);
+	why = p->v6 ? sw_parse_ip6(c, p->key.addr, p) : sw_parse_ip4(c, p->key.addr);
 	if (why)
 		return why;
 	sw_meet(c, p);
-	why = sw_parse_tcp(c, port, p);
+	why = sw_parse_tcp(c, p->key.port, p);
 	if (why)
 		return why;
-	return sw_key_order(p, (const u32(*)[4])addr, port) ? SW_OK : SW_SELF;
+	return sw_key_order(p) ? SW_OK : SW_SELF;
 }
 
 /* A whole frame. `data` to `end` can be read, `size` is its length on the wire (more when it was cut or lies in

@@ -108,6 +108,40 @@ static void test_frames(struct synwave_bpf *skel)
 	}
 }
 
+/* Data in frames longer than XDP can read at once (jumbo frames, BIG TCP), whose length only a helper knows. */
+static void test_long_frames(struct synwave_bpf *skel)
+{
+	static const struct {
+		const char *name;
+		bool v6;
+		u32 size; /* of the frame; what the IP header says of it: */
+		u16 said;
+	} rows[] = {{"jumbo", false, 9014, 9000},
+		    {"jumbo, IPv6", true, 9014, 8960},
+		    {"BIG TCP", false, 66014, 0},
+		    {"BIG TCP, IPv6", true, 66014, 0}};
+	static u8 data[66014];
+
+	for (size_t i = 0; i < SW_ARRAY_SIZE(rows); i++) {
+		struct sw_stats before, after;
+		struct frame f = {0};
+
+		if (rows[i].v6)
+			build_between(&f, "2001:db8::1", 40000, "2001:db8::2", 80, SW_TCP_ACK, 2, 10);
+		else
+			build_between(&f, "192.0.2.1", 40000, "192.0.2.2", 80, SW_TCP_ACK, 2, 10);
+		memcpy(data, frame_data(&f), f.len);
+		data[rows[i].v6 ? 18 : 16] = rows[i].said >> 8;
+		data[rows[i].v6 ? 19 : 17] = rows[i].said & 255;
+		prog_stats(skel, &before);
+		int verdict = prog_run(bpf_program__fd(skel->progs.synwave_xdp), data, rows[i].size);
+		prog_stats(skel, &after);
+		TEST(verdict == 2 /* XDP_PASS */, "long frame, %s: verdict %d", rows[i].name, verdict);
+		TEST(after.kind[SW_KIND_DATA] == before.kind[SW_KIND_DATA] + 1, "long frame, %s: not counted as data",
+		     rows[i].name);
+	}
+}
+
 static void check_exchange(struct synwave_bpf *skel, const struct exchange *x, bool v6, const char *hook)
 {
 	u64 book[SW_BOOK_COUNT] = {0};
@@ -212,6 +246,7 @@ int main(void)
 		return 1;
 	}
 	test_frames(skel);
+	test_long_frames(skel);
 	test_exchanges(skel);
 	synwave_bpf__destroy(skel);
 	test_two_cpus();

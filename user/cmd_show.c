@@ -16,18 +16,16 @@
 bool show_key(const char *client, const char *server, struct show_want *w, char why[WHY_SIZE])
 {
 	struct sw_packet p = {0};
-	u32 addr[2][4];
-	u16 port[2];
 
 	for (int i = 0; i < 2; i++) {
 		const char *word = i ? server : client;
 
-		if (!words_endpoint(word, addr[i], &port[i])) {
+		if (!words_endpoint(word, p.key.addr[i], &p.key.port[i])) {
 			snprintf(why, WHY_SIZE, "%s: not ADDR:PORT, or [ADDR]:PORT for IPv6", word);
 			return false;
 		}
 	}
-	if (!sw_key_order(&p, (const u32(*)[4])addr, port)) {
+	if (!sw_key_order(&p)) {
 		snprintf(why, WHY_SIZE, "%s: both ends are the same", client);
 		return false;
 	}

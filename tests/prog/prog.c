@@ -113,13 +113,13 @@ static void test_long_frames(struct synwave_bpf *skel)
 {
 	static const struct {
 		const char *name;
-		bool v6;
 		u32 size; /* of the frame; what the IP header says of it: */
 		u16 said;
-	} rows[] = {{"jumbo", false, 9014, 9000},
-		    {"jumbo, IPv6", true, 9014, 8960},
-		    {"BIG TCP", false, 66014, 0},
-		    {"BIG TCP, IPv6", true, 66014, 0}};
+		bool v6;
+	} rows[] = {{"jumbo", 9014, 9000, false},
+		    {"jumbo, IPv6", 9014, 8960, true},
+		    {"BIG TCP", 66014, 0, false},
+		    {"BIG TCP, IPv6", 66014, 0, true}};
 	static u8 data[66014];
 
 	for (size_t i = 0; i < SW_ARRAY_SIZE(rows); i++) {

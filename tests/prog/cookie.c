@@ -258,6 +258,8 @@ static const char *converse(struct synwave_bpf *skel, const struct hook *h, cons
 	if (after.cookie[SW_COOKIE_VALID] != before.cookie[SW_COOKIE_VALID] + 1 ||
 	    after.event[SW_EV_COOKIE] != before.event[SW_EV_COOKIE] + 1)
 		return "the last ACK opened no connection";
+	prog_wipe(skel); /* nor one that looks like the stranger's */
+	prog_stats(skel, &after);
 	build(&in, s, client + 0x1000, cookie + 2);
 	if (run(fd, &in, &out) != h->passed)
 		return "a wrong ACK did not pass";

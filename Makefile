@@ -224,8 +224,8 @@ vm: root all $(VM_TESTS) ## the suites on Debian 12's own kernel, in a virtual m
 	@tests/vm/run.sh $(VM)
 verifier: root $(B)/test/verifier ## what each program costs this kernel's verifier (root)
 	@$(B)/test/verifier
-bench: root $(B)/test/bench ## what a packet costs, next to references of the same run; AGAINST=COMMIT: and before (root)
-	@$(if $(AGAINST),tests/bench/against.py $(AGAINST),$(B)/test/bench)
+bench: root $(B)/test/bench ## what a packet costs, next to references and to what was recorded; ROWS=PART of names, AGAINST=COMMIT, RECORD=1 (root)
+	@RECORD=$(RECORD) tests/bench/$(if $(AGAINST),against.py $(AGAINST),packet.py) $(if $(ROWS),"$(ROWS)")
 bench-read: root all $(B)/test/fill ## what it takes to read a table of a million connections (root; a quiet machine)
 	@tests/bench/read.py $(READ)
 bench-peers: root all ## what a watched server loses, next to others that watch or guard (root; minutes, a quiet machine)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What a packet costs: the attached program by BPF_PROG_TEST_RUN on one CPU, every frame another, in rounds in which each
- * row and each reference has its turn; medians. Needs root and a quiet machine. */
+ * row and each reference has its turn. Prints ns as JSON, of which packet.py makes the table. Needs root and a quiet machine. */
 #include "bench.h"
 
 #include <bpf/bpf.h>
@@ -24,6 +24,10 @@
 /* What must be there before a row is measured. */
 enum stage { NOTHING, ASKED, HALF_OPEN, OPEN, STAGES };
 
+/* What a row's cost is a multiple of: packet.py does the sums. */
+enum of { NONE, PARSE, PARSE_SYN, LRU, SYN, HELPER, ONE_CPU };
+static const char *const of[] = {"", "parse", "parse SYN", "LRU insert", "SYN, new", "helper + parse", "one CPU"};
+
 struct row {
 	const char *name;
 	enum bench_program program;
@@ -34,43 +38,56 @@ struct row {
 	u8 from, flags;
 	u8 payload;
 	const char *guard; /* rules; NULL: off */
-	double reach; /* at most so many times `reference`; 0: nothing is asked */
-	enum { NONE, PARSE, LRU, SYN, HELPER } reference;
+	double reach; /* at most so many times what it is compared with (ONE_CPU: at least); 0: nothing is asked */
+	enum of of;
+	u32 cpus; /* at once; 0: one */
 };
 
 #define K   1024
 #define M   (K * K)
 #define ACK SW_TCP_ACK
+#define ANY_SYN(p) p, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0
+#define DATA(n)    P_SYNWAVE, (n) > 256 * K ? LARGE : SMALL, OPEN, n, n, SW_CLIENT, ACK, 6, NULL
+#define NEW(t, n)  P_SYNWAVE, t, (n) ? OPEN : NOTHING, n, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL
 #define DROP "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, over: drop}}"
+#define ROWS_BEFORE "mode: enforce\nsource: [{family: ipv4, prefix: 32, rate: 50/s}, {family: ipv4, prefix: 24, rate: 500/s}]\n" \
+	"service: {default: {rate: 1/d, burst: 1, over: drop}}"
+#define BY_8 "mode: enforce\nsource: [{family: ipv4, prefix: 8, rate: 1/d, burst: 1}]"
+#define DENY "mode: enforce\ndeny: [10.0.0.0/8]"
+#define COOKIE "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, over: cookie}}"
 static const struct row rows[] = {
-	{"empty", P_EMPTY, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0, NONE},
-	{"reference: parse a segment", P_PARSE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, ACK, 6, NULL, 0, NONE},
-	{"reference: parse a SYN", P_PARSE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0, NONE},
-	{"reference: LRU_HASH insert", P_LRU, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0, NONE},
-	{"reference: HASH miss", P_HASH, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0, NONE},
-	{"reference: listener and cookie helper", P_COOKIE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0, NONE},
-	{"data, 1 established", P_SYNWAVE, SMALL, OPEN, 1, 1, SW_CLIENT, ACK, 6, NULL, 0, NONE},
-	{"data, 1,024 established", P_SYNWAVE, SMALL, OPEN, K, K, SW_CLIENT, ACK, 6, NULL, 0, NONE},
-	{"data, 65,536 established", P_SYNWAVE, SMALL, OPEN, 64 * K, 64 * K, SW_CLIENT, ACK, 6, NULL, 0, NONE},
-	{"data, 262,144 established", P_SYNWAVE, SMALL, OPEN, 256 * K, 256 * K, SW_CLIENT, ACK, 6, NULL, 1.6, PARSE},
-	{"data, 1,048,576 established", P_SYNWAVE, LARGE, OPEN, M, M, SW_CLIENT, ACK, 6, NULL, 2, PARSE},
-	{"SYN, new, empty table", P_SYNWAVE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0.35, LRU},
-	{"SYN, new, beside 65,536 established", P_SYNWAVE, SMALL, OPEN, 64 * K, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0.35, LRU},
-	{"SYN, new, beside 1,048,576", P_SYNWAVE, LARGE, OPEN, M, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0, LRU},
-	{"SYN, new, --no-ladder, beside 65,536", P_SYNWAVE, BARE, OPEN, 64 * K, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL, 0.35, LRU},
-	{"SYN-ACK", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1, SYN},
-	{"ACK of the handshake", P_SYNWAVE, SMALL, HALF_OPEN, 32 * K, 32 * K, SW_CLIENT, ACK, 0, NULL, 1, SYN},
-	{"FIN", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1, SYN},
-	{"guard: SYN dropped, service over its limit", P_SYNWAVE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, DROP, 2.5, PARSE},
-	{"guard: the same, two source rows before it", P_SYNWAVE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0,
-	 "mode: enforce\nsource: [{family: ipv4, prefix: 32, rate: 50/s}, {family: ipv4, prefix: 24, rate: 500/s}]\n"
-	 "service: {default: {rate: 1/d, burst: 1, over: drop}}", 2.5, PARSE},
-	{"guard: SYN dropped, its /8 over the limit", P_SYNWAVE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0,
-	 "mode: enforce\nsource: [{family: ipv4, prefix: 8, rate: 1/d, burst: 1}]", 2.5, PARSE},
-	{"guard: SYN denied", P_SYNWAVE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0,
-	 "mode: enforce\ndeny: [10.0.0.0/8]", 2.5, PARSE},
-	{"guard: SYN answered by a cookie", P_SYNWAVE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0,
-	 "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, over: cookie}}", 1.3, HELPER},
+	{"empty", ANY_SYN(P_EMPTY), NULL, 0, NONE, 0},
+	{"two CPUs: empty", ANY_SYN(P_EMPTY), NULL, 0, NONE, 2},
+	{"reference: parse a segment", P_PARSE, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, ACK, 6, NULL, 0, NONE, 0},
+	{"reference: parse a SYN", ANY_SYN(P_PARSE), NULL, 0, NONE, 0},
+	{"two CPUs: reference: parse a SYN", ANY_SYN(P_PARSE), NULL, 0, ONE_CPU, 2},
+	{"reference: LRU_HASH insert", ANY_SYN(P_LRU), NULL, 0, NONE, 0},
+	{"two CPUs: reference: LRU_HASH insert", ANY_SYN(P_LRU), NULL, 0, ONE_CPU, 2},
+	{"reference: HASH miss", ANY_SYN(P_HASH), NULL, 0, NONE, 0},
+	{"reference: listener and cookie helper", ANY_SYN(P_COOKIE), NULL, 0, NONE, 0},
+	{"data, 1 established", DATA(1), 0, PARSE, 0},
+	{"data, 1,024 established", DATA(K), 0, PARSE, 0},
+	{"data, 65,536 established", DATA(64 * K), 0, PARSE, 0},
+	{"data, 262,144 established", DATA(256 * K), 1.6, PARSE, 0},
+	{"two CPUs: data, 262,144 established", DATA(256 * K), 1.8, ONE_CPU, 2},
+	{"data, 1,048,576 established", DATA(M), 2, PARSE, 0},
+	{"SYN, new, empty table", NEW(SMALL, 0), 0.35, LRU, 0},
+	{"SYN, new, beside 1,024 established", NEW(SMALL, K), 0.35, LRU, 0},
+	{"SYN, new, beside 65,536 established", NEW(SMALL, 64 * K), 0.35, LRU, 0},
+	{"two CPUs: SYN, new, beside 65,536 established", NEW(SMALL, 64 * K), 1.8, ONE_CPU, 2},
+	{"SYN, new, beside 1,048,576 established", NEW(LARGE, M), 0, LRU, 0},
+	{"SYN, new, --no-ladder, beside 65,536", NEW(BARE, 64 * K), 0.35, LRU, 0},
+	{"SYN-ACK", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1, SYN, 0},
+	{"two CPUs: SYN-ACK", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1.8, ONE_CPU, 2},
+	{"ACK of the handshake", P_SYNWAVE, SMALL, HALF_OPEN, 32 * K, 32 * K, SW_CLIENT, ACK, 0, NULL, 1, SYN, 0},
+	{"FIN", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1, SYN, 0},
+	{"two CPUs: FIN", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1.8, ONE_CPU, 2},
+	{"guard: SYN dropped, service over its limit", ANY_SYN(P_SYNWAVE), DROP, 2.5, PARSE_SYN, 0},
+	{"two CPUs: guard: SYN dropped, service over its limit", ANY_SYN(P_SYNWAVE), DROP, 1.8, ONE_CPU, 2},
+	{"guard: the same, two source rows before it", ANY_SYN(P_SYNWAVE), ROWS_BEFORE, 2.5, PARSE_SYN, 0},
+	{"guard: SYN dropped, its /8 over the limit", ANY_SYN(P_SYNWAVE), BY_8, 2.5, PARSE_SYN, 0},
+	{"guard: SYN denied", ANY_SYN(P_SYNWAVE), DENY, 2.5, PARSE_SYN, 0},
+	{"guard: SYN answered by a cookie", ANY_SYN(P_SYNWAVE), COOKIE, 1.3, HELPER, 0},
 };
 #define ROWS SW_ARRAY_SIZE(rows)
 
@@ -137,77 +154,28 @@ static double measure(struct bench *b, const struct row *r)
 	bench_guard(skel, r->guard ? r->guard : "mode: off");
 	frame_of(&f, r->from, r->flags, r->flags == SW_TCP_SYN ? 1 : reply[r->from].seq,
 		 r->flags == SW_TCP_SYN ? 0 : reply[r->from].ack, r->payload, 0);
+	struct bench_load l = {r->from == SW_CLIENT ? 26 : 30, r->hosts, runs, r->cpus ? r->cpus : 1}, warm = l;
+	warm.runs = r->connections == r->hosts && r->hosts > runs / 4 ? r->hosts : runs / 4;
 	if (!once) /* warm: and each established connection sent something before */
-		bench_run(b, r->program, skel, &f, r->from == SW_CLIENT ? 26 : 30, r->hosts,
-			  r->connections == r->hosts && r->hosts > runs / 4 ? r->hosts : runs / 4);
-	return bench_run(b, r->program, skel, &f, r->from == SW_CLIENT ? 26 : 30, r->hosts, runs);
+		bench_run(b, r->program, skel, &f, &warm);
+	return bench_run(b, r->program, skel, &f, &l);
 }
 
-static int by_value(const void *a, const void *b)
+/* For packet.py. */
+static void write_down(const double bare[ROUNDS], double ns[ROWS][ROUNDS])
 {
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median[ROWS], least[ROWS], most[ROWS];
-
-static double row_of(const char *name)
-{
-	for (size_t i = 0; i < ROWS; i++)
-		if (!strcmp(rows[i].name, name))
-			return median[i];
-	abort();
-}
-
-/* Times what is asked for, and what it is a multiple of. Programs against programs: the driver's cost taken off, the empty
- * program's own left in. LRU: both less the empty program, as asked. */
-static double ratio(const struct row *r, size_t i, double bare)
-{
-	double own = median[i] - row_of("empty"), syn = row_of("reference: parse a SYN") - row_of("empty");
-	double seg = row_of("reference: parse a segment") - row_of("empty");
-
-	switch (r->reference) {
-	case PARSE:
-		return (own + bare) / ((r->flags == SW_TCP_SYN ? syn : seg) + bare);
-	case LRU:
-		return own / (row_of("reference: LRU_HASH insert") - row_of("empty"));
-	case SYN:
-		return own / (row_of("SYN, new, beside 65,536 established") - row_of("empty"));
-	case HELPER:
-		return own / (row_of("reference: listener and cookie helper") - row_of("empty") + syn);
-	case NONE:
-		break;
+	printf("{\"bare\": [");
+	for (int i = 0; i < ROUNDS; i++)
+		printf("%s%.2f", i ? ", " : "", bare[i]);
+	printf("],\n \"rows\": [\n");
+	for (size_t r = 0; r < ROWS; r++) {
+		printf("  {\"name\": \"%s\", \"of\": \"%s\", \"reach\": %.2f, \"ns\": [", rows[r].name, of[rows[r].of],
+		       rows[r].reach);
+		for (int i = 0; ns[r][0] > 0 && i < ROUNDS; i++)
+			printf("%s%.2f", i ? ", " : "", ns[r][i]);
+		printf("]}%s\n", r + 1 < ROWS ? "," : "");
 	}
-	return 0;
-}
-
-static void report(double bare)
-{
-	static const char *const of[] = {"", "parse", "LRU insert", "SYN, new", "helper + parse"};
-	double empty = row_of("empty");
-	FILE *out = fopen("build/bench.json", "w");
-
-	printf("An empty program, called without the driver: %.0f ns; with it, taken off below: %.0f ns.\n\n", bare, empty);
-	printf("| ns above the empty program, median of %d (least .. most) | | times | of | asked |\n", ROUNDS);
-	printf("| --- | ---: | ---: | --- | ---: |\n");
-	for (size_t i = 1; i < ROWS; i++) {
-		double times = ratio(&rows[i], i, bare);
-		char asked[32] = "";
-
-		if (rows[i].reach)
-			snprintf(asked, sizeof(asked), "<= %.2f%s", rows[i].reach, times > rows[i].reach ? " **missed**" : "");
-		printf("| %s | %.0f (%.0f .. %.0f) |", rows[i].name, median[i] - empty, least[i] - empty, most[i] - empty);
-		if (times)
-			printf(" %.2f | %s | %s |\n", times, of[rows[i].reference], asked);
-		else
-			printf(" | | |\n");
-		if (out)
-			fprintf(out, "%s{\"name\":\"%s\",\"ns\":%.1f,\"ratio\":%.3f}%s\n", i == 1 ? "[" : " ", rows[i].name,
-				median[i] - empty, times, i + 1 < ROWS ? "," : "]");
-	}
-	if (out)
-		fclose(out);
+	printf(" ]}\n");
 }
 
 /* A listener for the cookies, in a network namespace of its own. */
@@ -244,17 +212,12 @@ int main(int argc, char **argv)
 		for (size_t i = 0; i < ROWS; i++) {
 			if (argc > 1 && rows[i].program == P_SYNWAVE && !strstr(rows[i].name, argv[1]))
 				continue;
+			if (rows[i].cpus > (u32)sysconf(_SC_NPROCESSORS_ONLN))
+				continue;
 			ns[i][round] = measure(&b, &rows[i]);
 		}
 	}
-	qsort(bare, ROUNDS, sizeof(*bare), by_value);
-	for (size_t i = 0; i < ROWS; i++) {
-		qsort(ns[i], ROUNDS, sizeof(double), by_value);
-		median[i] = ns[i][ROUNDS / 2];
-		least[i] = ns[i][0];
-		most[i] = ns[i][ROUNDS - 1];
-	}
-	report(bare[ROUNDS / 2]);
+	write_down(bare, ns);
 	bench_close(&b);
 	return 0;
 }

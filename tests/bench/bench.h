@@ -21,9 +21,16 @@ void bench_open(struct bench *b);
 void bench_close(struct bench *b);
 u64 bench_now(void); /* the table's clock */
 double bench_bare(struct bench *b); /* ns of an empty program without the driver */
-/* ns a run of the driver and the program behind it; `hosts`: a power of two. */
-double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f, u32 addr_at, u32 hosts,
-		 u32 runs);
+#define BENCH_CPUS 256
+struct bench_load {
+	u32 addr_at; /* where in the frame the address lies that differs */
+	u32 hosts; /* out of so many: a power of two */
+	u32 runs; /* in all */
+	u32 cpus; /* at once: 1 where the caller runs, else the first so many */
+};
+/* ns a run of the driver and the program behind it, on each of the CPUs. */
+double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f,
+		 const struct bench_load *l);
 void bench_guard(struct synwave_bpf *skel, const char *yaml);
 /* An engine with the same keys and sizes; and its table into the maps. */
 void bench_engine(struct bench *b, enum bench_table table, struct engine *e);

@@ -9,11 +9,17 @@ const volatile u8 frame[128];
 const volatile u32 frame_len;
 const volatile u32 addr_at; /* the four bytes that differ */
 const volatile u32 hosts = 1; /* a power of two: 10.0.0.0 and so many more, in an order without rhyme */
-u32 turn; /* how many were sent */
 
 struct key {
 	u32 word[9];
 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} turns SEC(".maps"); /* how many were sent; what a CPU begins with is the loader's business */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -51,8 +57,12 @@ struct {
 SEC("xdp.frags")
 int driver(struct xdp_md *ctx)
 {
-	u32 n = (__sync_fetch_and_add(&turn, 1) * 0x9e3779b1u) & (hosts - 1), addr = bpf_htonl(0x0a000000 + n);
-	u32 len = ctx->data_end - ctx->data;
+	u32 zero = 0, len = ctx->data_end - ctx->data;
+	u64 *turn = bpf_map_lookup_elem(&turns, &zero);
+
+	if (!turn)
+		return XDP_ABORTED;
+	u32 n = ((u32)(*turn)++ * 0x9e3779b1u) & (hosts - 1), addr = bpf_htonl(0x0a000000 + n);
 
 	if (len != frame_len && bpf_xdp_adjust_tail(ctx, (int)(frame_len - len)))
 		return XDP_ABORTED;

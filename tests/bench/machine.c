@@ -2,6 +2,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,14 +100,12 @@ double bench_bare(struct bench *b)
 	return run(bpf_program__fd(b->driver->progs.empty), &f, 1 << 20, 1);
 }
 
-double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f, u32 addr_at,
-		 u32 hosts, u32 runs)
+static struct driver_bpf *load_driver(struct frame *f, u32 addr_at, u32 hosts, int target)
 {
 	struct driver_bpf *d = driver_bpf__open();
-	int fd = program(b, p, skel), err;
 	struct bpf_program *prog;
 	u32 zero = 0;
-	double ns;
+	int err;
 
 	if (!d)
 		die("open the driver", 0);
@@ -116,10 +116,79 @@ double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel
 	bpf_object__for_each_program(prog, d->obj) bpf_program__set_autoload(prog, prog == d->progs.driver);
 	err = driver_bpf__load(d);
 	if (!err)
-		err = bpf_map_update_elem(bpf_map__fd(d->maps.under_test), &zero, &fd, 0);
+		err = bpf_map_update_elem(bpf_map__fd(d->maps.under_test), &zero, &target, 0);
 	if (err)
 		die("load the driver", err);
-	ns = run(bpf_program__fd(d->progs.driver), f, runs, 1);
+	return d;
+}
+
+/* Each CPU walks through a part of the hosts that is its own. */
+static void set_turns(struct driver_bpf *d, u32 hosts, u32 cpus)
+{
+	u64 turn[BENCH_CPUS] = {0};
+	u32 zero = 0;
+
+	for (u32 i = 0; i < cpus; i++)
+		turn[i] = (u64)hosts / cpus * i;
+	if (libbpf_num_possible_cpus() > BENCH_CPUS)
+		die("more CPUs than it knows of", -E2BIG);
+	if (bpf_map_update_elem(bpf_map__fd(d->maps.turns), &zero, turn, 0))
+		die("turns", 0);
+}
+
+struct runner {
+	pthread_t thread;
+	pthread_barrier_t *start;
+	int fd;
+	struct frame *f;
+	u32 runs, cpu;
+	double ns;
+};
+
+static void *on_a_cpu(void *arg)
+{
+	struct runner *r = arg;
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(r->cpu, &one);
+	if (pthread_setaffinity_np(pthread_self(), sizeof(one), &one))
+		die("no such CPU", -EINVAL);
+	pthread_barrier_wait(r->start);
+	r->ns = run(r->fd, r->f, r->runs, 1);
+	return NULL;
+}
+
+/* All at once; ns of one packet on one CPU. */
+static double run_beside(int fd, struct frame *f, u32 runs, u32 cpus)
+{
+	struct runner r[BENCH_CPUS];
+	pthread_barrier_t start;
+	double rate = 0;
+
+	pthread_barrier_init(&start, NULL, cpus);
+	for (u32 i = 0; i < cpus; i++) {
+		r[i] = (struct runner){.start = &start, .fd = fd, .f = f, .runs = runs / cpus, .cpu = i};
+		if (pthread_create(&r[i].thread, NULL, on_a_cpu, &r[i]))
+			die("thread", 0);
+	}
+	for (u32 i = 0; i < cpus; i++) {
+		pthread_join(r[i].thread, NULL);
+		rate += 1 / r[i].ns;
+	}
+	pthread_barrier_destroy(&start);
+	return cpus / rate;
+}
+
+double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f,
+		 const struct bench_load *l)
+{
+	struct driver_bpf *d = load_driver(f, l->addr_at, l->hosts, program(b, p, skel));
+	int fd = bpf_program__fd(d->progs.driver);
+	double ns;
+
+	set_turns(d, l->hosts, l->cpus);
+	ns = l->cpus > 1 ? run_beside(fd, f, l->runs, l->cpus) : run(fd, f, l->runs, 1);
 	driver_bpf__destroy(d);
 	return ns;
 }

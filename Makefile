@@ -139,7 +139,7 @@ $(B)/test/input: tests/input/input.c tests/input/sweep.c tests/input/random.c $(
 	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing \
 		-D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) -o $@ $(filter %.c,$^) -lbpf -lyaml -lm
 
-$(B)/driver.skel.h: tests/bench/driver.bpf.c $(CORE) vmlinux/vmlinux.h
+$(B)/driver.skel.h: tests/bench/driver.bpf.c tests/bench/steps.h $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/driver.raw.o $<
 	$(BPFTOOL) gen object $(B)/driver.bpf.o $(B)/driver.raw.o

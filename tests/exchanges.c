@@ -294,12 +294,11 @@ const char *exchange_ladder(char text[LADDER_TEXT], const struct sw_conn *c, con
 		char letter;
 	} letters[] = {{SW_TCP_SYN, 'S'}, {SW_TCP_FIN, 'F'}, {SW_TCP_RST, 'R'}, {SW_TCP_ACK, 'A'}};
 	u8 states = c->end[SW_CLIENT].state | c->end[SW_SERVER].state << 4;
-	struct sw_rung syn = sw_syn_rung(c);
-	const struct sw_rung *r = c->rungs ? l->rung : &syn;
-	u32 count = c->rungs ? c->rungs : 1;
+	struct sw_rung rung[SW_RUNGS], *r = rung;
+	u32 count = sw_rungs(rung, c, l);
 	size_t len = 0;
 
-	if (c->rungs > SW_RUNGS || r[count - 1].states != states)
+	if (c->rungs > SW_RUNGS || !count || r[count - 1].states != states)
 		return NULL;
 	for (u32 i = 0; i < count; i++, r++) {
 		len += snprintf(text + len, LADDER_TEXT - len, "%s%c:", i ? " " : "", r->from == SW_CLIENT ? 'C' : 'V');

@@ -215,16 +215,17 @@ static void finish(struct ladder *l)
 void ladder_from(struct ladder *l, const struct sw_conn *c, const struct sw_ladder *rungs, bool expired, u64 epoch_ns)
 {
 	struct maker m = {.l = l, .c = c, .epoch_ns = epoch_ns};
+	struct sw_rung rung[SW_RUNGS];
+	u32 count = rungs ? sw_rungs(rung, c, rungs) : 0;
 
 	memset(l, 0, sizeof(*l));
 	record_from(&l->rec, c, expired, epoch_ns);
 	l->expired = expired;
 	l->left_out = c->left_out;
 	l->remembered = rungs;
-	if (rungs && c->rungs) {
-		for (u32 i = 0; i < c->rungs && i < SW_RUNGS; i++)
-			add_rung(&m, &rungs->rung[i]);
-	} else {
+	for (u32 i = 0; i < count; i++)
+		add_rung(&m, &rung[i]);
+	if (!count) {
 		if (SW_ORIGIN(c->flags) != SW_ORIGIN_MIDSTREAM)
 			recall_handshake(&m);
 		else

@@ -233,12 +233,13 @@ SW_INLINE void sw_warm(const struct sw_shelf *f, u16 tag, const struct sw_packet
 
 	if (half < f->conf->half_ways)
 		touched = *(volatile u8 *)&f->half[half].pad;
-	if (m && f->ladders && way < SW_WAYS)
-		touched += *(volatile u32 *)&f->ladders->way[way].rung[0].at;
+	if (m && f->ladders && way < f->conf->live_ways)
+		touched += *(volatile u32 *)&f->ladders->way[way].rung[3].seq; /* the handshake's lie above */
 	if (half < f->conf->half_ways && m && p->kind == SW_KIND_ACK && free) {
 		way = sw_lowest(free); /* the handshake's last: it moves */
 		if (f->ladders && way < SW_WAYS)
-			touched += *(volatile u32 *)&f->ladders->way[way].rung[0].at;
+			touched += *(volatile u32 *)&f->ladders->way[way].rung[0].at +
+				   *(volatile u32 *)&f->ladders->way[way].rung[3].seq;
 	}
 	if (way < f->conf->live_ways)
 		touched += *(volatile u32 *)&f->live[way].flags + *(volatile u32 *)&f->live[way].deadline;
@@ -281,16 +282,6 @@ SW_INLINE void sw_settle_down(const struct sw_shelf *f, const struct sw_conn *c,
 		sw_leave(f, way, s->sided);
 	}
 	s->way = half ? sw_place_half(f, now, s) : sw_place_live(f, now, s);
-}
-
-SW_INLINE void sw_bring_ladder(struct sw_ladders *l, const struct sw_conn *c, const struct sw_step *s)
-{
-	u32 from = s->came, to = s->way;
-
-	if (!l || from >= SW_WAYS || to >= SW_WAYS || from == to)
-		return;
-	for (u32 i = 0; i < SW_RUNGS && i < c->rungs; i++)
-		l->way[to].rung[i] = l->way[from].rung[i];
 }
 
 /* Class, tag and deadline follow the state; then the record is written. */
@@ -419,9 +410,9 @@ SW_INLINE void sw_segment(const struct sw_shelf *f, u16 tag, const struct sw_pac
 	s->syn_seen = SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
 	sw_settle_down(f, c, now, s);
 	SW_STAGE();
-	sw_bring_ladder(f->ladders, c, s);
+	sw_bring_ladder(f, c, s);
 	SW_STAGE();
-	sw_note(f->ladders, c, p, now, s, trace);
+	sw_note(f, c, p, now, s, trace);
 	SW_STAGE();
 	sw_file(f, tag, now, c, s);
 }

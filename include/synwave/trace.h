@@ -58,6 +58,67 @@ SW_INLINE struct sw_rung sw_syn_rung(const struct sw_conn *c)
 	};
 }
 
+/* SYN and SYN-ACK, out of what they left in the record of a half-open connection. */
+SW_INLINE void sw_early_rungs(struct sw_rung r[2], const struct sw_half *h)
+{
+	r[0] = (struct sw_rung){
+		.seq = h->isn[SW_CLIENT],
+		.window = h->window[SW_CLIENT],
+		.len = h->len[SW_CLIENT],
+		.flags = SW_TCP_SYN | (h->flags & SW_C_SYN_ECE ? SW_TCP_ECE : 0) |
+			 (h->flags & SW_C_SYN_CWR ? SW_TCP_CWR : 0),
+		.from = SW_CLIENT,
+		.states = SW_SYN_SENT | SW_LISTEN << 4,
+	};
+	r[1] = (struct sw_rung){
+		.at = h->synack,
+		.last = h->synack,
+		.seq = h->isn[SW_SERVER],
+		.ack = h->isn[SW_CLIENT] + 1 + h->len[SW_CLIENT],
+		.window = h->window[SW_SERVER],
+		.flags = SW_TCP_SYN | SW_TCP_ACK,
+		.from = SW_SERVER,
+		.states = SW_SYN_SENT | SW_SYN_RCVD << 4,
+	};
+}
+
+/* A first SYN-ACK like any other needs no rung yet: its record says all of it. */
+SW_INLINE bool sw_goes_without(const struct sw_shelf *f, const struct sw_conn *c, const struct sw_packet *p,
+			       const struct sw_step *s)
+{
+	return !c->rungs && s->way >= f->conf->live_ways && p->flags == (SW_TCP_SYN | SW_TCP_ACK) && !p->len &&
+	       s->was[SW_SERVER] == SW_LISTEN && c->end[SW_SERVER].state == SW_SYN_RCVD &&
+	       p->ack == c->end[SW_CLIENT].nxt && c->end[SW_CLIENT].flags & SW_E_OFFER && !s->fresh && !s->anew;
+}
+
+/* The record, as it was before the step, of a connection whose SYN-ACK has no rung yet; NULL: it has, or none came. */
+SW_INLINE const struct sw_half *sw_without(const struct sw_shelf *f, const struct sw_conn *c, const struct sw_step *s)
+{
+	u32 half = s->came - f->conf->live_ways;
+
+	if (c->rungs || s->fresh || s->anew || half >= f->conf->half_ways || f->half[half].synack == SW_NEVER)
+		return NULL;
+	return &f->half[half];
+}
+
+/* All rungs of a connection as it lies in the table, into `r`, those that its record stands for included; how many. */
+SW_INLINE u32 sw_rungs(struct sw_rung r[SW_RUNGS], const struct sw_conn *c, const struct sw_ladder *l)
+{
+	struct sw_half h;
+	u32 count = c->rungs < SW_RUNGS ? c->rungs : SW_RUNGS;
+
+	__builtin_memcpy(r, l, sizeof(*l));
+	if (count || !(c->end[SW_CLIENT].flags & SW_E_OFFER))
+		return count;
+	r[0] = sw_syn_rung(c);
+	r[0].again = c->end[SW_CLIENT].rexmits; /* of a rival's that won */
+	if (!c->synack_ns || !sw_fits_half(c))
+		return 1;
+	sw_to_half(&h, c);
+	sw_early_rungs(r, &h);
+	return 2;
+}
+
 /* The rung for a new segment; SW_RUNGS: there is none. What changed a state always finds one, what did not while there
  * are free ones. */
 SW_INLINE u32 sw_next_rung(struct sw_ladder *l, struct sw_conn *c, bool changed)
@@ -77,19 +138,45 @@ SW_INLINE u32 sw_next_rung(struct sw_ladder *l, struct sw_conn *c, bool changed)
 	return SW_RUNGS - 1;
 }
 
+/* The rungs of what came before this step, if they are not written yet. */
+SW_INLINE void sw_catch_up(const struct sw_shelf *f, struct sw_ladder *l, struct sw_conn *c, const struct sw_step *s)
+{
+	const struct sw_half *h = sw_without(f, c, s);
+
+	if (h) {
+		sw_early_rungs(l->rung, h);
+		c->rungs = 2;
+	} else if (!c->rungs && c->end[SW_CLIENT].flags & SW_E_OFFER) {
+		l->rung[0] = sw_syn_rung(c);
+		c->rungs = 1;
+	}
+}
+
+/* The ladder comes along when a connection moves. */
+SW_INLINE void sw_bring_ladder(const struct sw_shelf *f, struct sw_conn *c, const struct sw_step *s)
+{
+	struct sw_ladders *l = f->ladders;
+	u32 from = s->came, to = s->way;
+
+	if (!l || from >= SW_WAYS || to >= SW_WAYS || from == to)
+		return;
+	if (sw_without(f, c, s))
+		sw_catch_up(f, &l->way[to], c, s);
+	else
+		for (u32 i = 0; i < SW_RUNGS && i < c->rungs; i++)
+			l->way[to].rung[i] = l->way[from].rung[i];
+}
+
 /* Remembers a step. */
-SW_INLINE void sw_climb(struct sw_ladder *l, struct sw_conn *c, const struct sw_packet *p, u32 from,
-			const struct sw_step *s, u64 now)
+SW_INLINE void sw_climb(const struct sw_shelf *f, struct sw_ladder *l, struct sw_conn *c, const struct sw_packet *p,
+			u32 from, const struct sw_step *s, u64 now)
 {
 	u32 span = sw_span(sw_after(now, c->first_ns) - c->first_ns), at = SW_RUNGS;
 	bool changed = sw_changed(c, s);
 
-	if (s->fresh && p->kind == SW_KIND_SYN)
+	if ((s->fresh && p->kind == SW_KIND_SYN) || sw_goes_without(f, c, p, s))
 		return;
-	if (!c->rungs && c->end[SW_CLIENT].flags & SW_E_OFFER) {
-		l->rung[0] = sw_syn_rung(c);
-		c->rungs = 1;
-	}
+	sw_catch_up(f, l, c, s);
 	if (!changed)
 		at = sw_rung_of(l, c->rungs, p, from);
 	if (at < SW_RUNGS) {
@@ -160,15 +247,15 @@ SW_INLINE void sw_tell_stray(struct sw_trace *e, const struct sw_packet *p, stru
 }
 
 /* After the step: what is remembered of it, and told. */
-SW_INLINE void sw_note(struct sw_ladders *ladders, struct sw_conn *c, const struct sw_packet *p, u64 now,
+SW_INLINE void sw_note(const struct sw_shelf *f, struct sw_conn *c, const struct sw_packet *p, u64 now,
 		       struct sw_step *s, struct sw_trace *trace)
 {
 	u32 from = sw_role(c, p); /* it may have changed with the connection */
 
-	if (!(ladders || s->listen) || !sw_is_step(c, p, s, from))
+	if (!(f->ladders || s->listen) || !sw_is_step(c, p, s, from))
 		return;
-	if (ladders && s->way < SW_WAYS)
-		sw_climb(&ladders->way[s->way], c, p, from, s, now);
+	if (f->ladders && s->way < SW_WAYS)
+		sw_climb(f, &f->ladders->way[s->way], c, p, from, s, now);
 	SW_STAGE();
 	if (!s->listen)
 		return;

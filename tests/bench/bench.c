@@ -22,7 +22,7 @@
 #define RUNS   (1 << 18)
 
 /* What must be there before a row is measured. */
-enum stage { NOTHING, ASKED, HALF_OPEN, OPEN, STAGES };
+enum stage { NOTHING, ASKED, HALF_OPEN, OPEN, LIFE, STAGES };
 
 /* What a row's cost is a multiple of: packet.py does the sums. */
 enum of { NONE, PARSE, PARSE_SYN, LRU, SYN, HELPER, ONE_CPU };
@@ -33,7 +33,7 @@ struct row {
 	enum bench_program program;
 	enum bench_table table;
 	enum stage stage;
-	u32 connections; /* 2^n of them are there */
+	u32 connections; /* 2^n of them are there; of a LIFE: which step */
 	u32 hosts; /* and frames come from so many */
 	u8 from, flags;
 	u8 payload;
@@ -49,6 +49,7 @@ struct row {
 #define ANY_SYN(p) p, SMALL, NOTHING, 0, 16 * M, SW_CLIENT, SW_TCP_SYN, 0
 #define DATA(n)    P_SYNWAVE, (n) > 256 * K ? LARGE : SMALL, OPEN, n, n, SW_CLIENT, ACK, 6, NULL
 #define NEW(t, n)  P_SYNWAVE, t, (n) ? OPEN : NOTHING, n, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL
+#define STEP(n)    P_SYNWAVE, SMALL, LIFE, n, 0, 0, 0, 0, NULL
 #define DROP "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, over: drop}}"
 #define ROWS_BEFORE "mode: enforce\nsource: [{family: ipv4, prefix: 32, rate: 50/s}, {family: ipv4, prefix: 24, rate: 500/s}]\n" \
 	"service: {default: {rate: 1/d, burst: 1, over: drop}}"
@@ -77,11 +78,20 @@ static const struct row rows[] = {
 	{"two CPUs: SYN, new, beside 65,536 established", NEW(SMALL, 64 * K), 1.8, ONE_CPU, 2},
 	{"SYN, new, beside 1,048,576 established", NEW(LARGE, M), 0, LRU, 0},
 	{"SYN, new, --no-ladder, beside 65,536", NEW(BARE, 64 * K), 0.35, LRU, 0},
-	{"SYN-ACK", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1, SYN, 0},
-	{"two CPUs: SYN-ACK", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1.8, ONE_CPU, 2},
-	{"ACK of the handshake", P_SYNWAVE, SMALL, HALF_OPEN, 32 * K, 32 * K, SW_CLIENT, ACK, 0, NULL, 1, SYN, 0},
-	{"FIN", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1, SYN, 0},
-	{"two CPUs: FIN", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1.8, ONE_CPU, 2},
+	{"SYN-ACK, long after its SYN", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1, SYN, 0},
+	{"two CPUs: SYN-ACK, long after its SYN", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1.8, ONE_CPU, 2},
+	{"ACK of the handshake, long after", P_SYNWAVE, SMALL, HALF_OPEN, 32 * K, 32 * K, SW_CLIENT, ACK, 0, NULL, 1, SYN, 0},
+	{"FIN, long after", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1, SYN, 0},
+	{"two CPUs: FIN, long after", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1.8, ONE_CPU, 2},
+	{"1,024 at once: SYN", STEP(0), 0, SYN, 0},
+	{"1,024 at once: SYN-ACK", STEP(1), 1, SYN, 0},
+	{"1,024 at once: ACK of the handshake", STEP(2), 1, SYN, 0},
+	{"1,024 at once: data of the client", STEP(3), 0, SYN, 0},
+	{"1,024 at once: data of the server", STEP(4), 0, SYN, 0},
+	{"1,024 at once: FIN of the client", STEP(5), 1, SYN, 0},
+	{"1,024 at once: ACK of the server", STEP(6), 0, SYN, 0},
+	{"1,024 at once: FIN of the server", STEP(7), 1, SYN, 0},
+	{"1,024 at once: last ACK", STEP(8), 0, SYN, 0},
 	{"guard: SYN dropped, service over its limit", ANY_SYN(P_SYNWAVE), DROP, 2.5, PARSE_SYN, 0},
 	{"two CPUs: guard: SYN dropped, service over its limit", ANY_SYN(P_SYNWAVE), DROP, 1.8, ONE_CPU, 2},
 	{"guard: the same, two source rows before it", ANY_SYN(P_SYNWAVE), ROWS_BEFORE, 2.5, PARSE_SYN, 0},
@@ -161,6 +171,39 @@ static double measure(struct bench *b, const struct row *r)
 	return bench_run(b, r->program, skel, &f, &l);
 }
 
+/* Connections that are opened and closed beside 65,536 others, as many at once as a busy server has under way: what a
+ * segment needs is not far away. */
+static void measure_lives(struct bench *b, double ns[BENCH_STEPS])
+{
+	static const struct {
+		struct segment s;
+		u8 payload;
+	} step[BENCH_STEPS] = {{{SW_CLIENT, SW_TCP_SYN, 1, 0, 0, 0}, 0},
+			       {{SW_SERVER, SW_TCP_SYN | ACK, 9, 2, 0, 0}, 0},
+			       {{SW_CLIENT, ACK, 2, 10, 0, 0}, 0},
+			       {{SW_CLIENT, ACK, 2, 10, 0, 0}, 6},
+			       {{SW_SERVER, ACK, 10, 8, 0, 0}, 6},
+			       {{SW_CLIENT, ACK | SW_TCP_FIN, 8, 16, 0, 0}, 0},
+			       {{SW_SERVER, ACK, 16, 9, 0, 0}, 0},
+			       {{SW_SERVER, ACK | SW_TCP_FIN, 16, 9, 0, 0}, 0},
+			       {{SW_CLIENT, ACK, 9, 17, 0, 0}, 0}};
+	struct frame f[BENCH_STEPS];
+	u32 addr_at[BENCH_STEPS];
+
+	lay(b, SMALL, OPEN, 64 * K, bench_now());
+	bench_guard(b->skel[SMALL], "mode: off");
+	for (int i = 0; i < BENCH_STEPS; i++) {
+		const struct segment *s = &step[i].s;
+		u8 *port;
+
+		frame_of(&f[i], s->from, s->flags, s->seq, s->ack, step[i].payload, 0);
+		port = frame_data(&f[i]) + 34 + 2 * (s->from == SW_SERVER); /* the client's; 40000 are taken */
+		port[0] ^= 1;
+		addr_at[i] = s->from == SW_CLIENT ? 26 : 30;
+	}
+	bench_lives(b, b->skel[SMALL], f, addr_at, 64, ns);
+}
+
 /* For packet.py. */
 static void write_down(const double bare[ROUNDS], double ns[ROWS][ROUNDS])
 {
@@ -198,7 +241,8 @@ static void host(void)
 int main(int argc, char **argv)
 {
 	static double ns[ROWS][ROUNDS];
-	double bare[ROUNDS];
+	double bare[ROUNDS], life[BENCH_STEPS];
+	int lived = -1; /* the round of `life` */
 	cpu_set_t one;
 	struct bench b;
 
@@ -214,7 +258,11 @@ int main(int argc, char **argv)
 				continue;
 			if (rows[i].cpus > (u32)sysconf(_SC_NPROCESSORS_ONLN))
 				continue;
-			ns[i][round] = measure(&b, &rows[i]);
+			if (rows[i].stage == LIFE && lived != round) {
+				measure_lives(&b, life);
+				lived = round;
+			}
+			ns[i][round] = rows[i].stage == LIFE ? life[rows[i].connections] : measure(&b, &rows[i]);
 		}
 	}
 	write_down(bare, ns);

@@ -5,6 +5,7 @@
 #define SYNWAVE_BENCH_H
 
 #include "engine.h"
+#include "steps.h"
 
 enum bench_program { P_EMPTY, P_PARSE, P_LRU, P_HASH, P_COOKIE, P_SYNWAVE, BENCH_PROGRAMS };
 enum bench_table { SMALL, LARGE, BARE, TABLES }; /* --flows 262144, 1048576; the first with --no-ladder */
@@ -31,6 +32,9 @@ struct bench_load {
 /* ns a run of the driver and the program behind it, on each of the CPUs. */
 double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f,
 		 const struct bench_load *l);
+/* Whole connections, AT_ONCE of them segment by segment, `times` over: ns of each segment. All three arrays: of
+ * BENCH_STEPS. */
+void bench_lives(struct bench *b, struct synwave_bpf *skel, struct frame *f, const u32 *addr_at, u32 times, double *ns);
 void bench_guard(struct synwave_bpf *skel, const char *yaml);
 /* An engine with the same keys and sizes; and its table into the maps. */
 void bench_engine(struct bench *b, enum bench_table table, struct engine *e);

@@ -4,10 +4,13 @@
 #include "synwave/parse.h"
 
 #include "../../bpf/uapi.h"
+#include "steps.h"
 
 const volatile u8 frame[128];
 const volatile u32 frame_len;
 const volatile u32 addr_at; /* the four bytes that differ */
+const volatile u8 step_frame[BENCH_STEPS][128]; /* of connections from the first segment to the last */
+const volatile u32 step_addr_at[BENCH_STEPS];
 const volatile u32 hosts = 1; /* a power of two: 10.0.0.0 and so many more, in an order without rhyme */
 
 struct key {
@@ -20,6 +23,13 @@ struct {
 	__type(key, u32);
 	__type(value, u64);
 } turns SEC(".maps"); /* how many were sent; what a CPU begins with is the loader's business */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct lives);
+} lives SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -54,15 +64,10 @@ struct {
 	__type(value, struct work);
 } work SEC(".maps");
 
-SEC("xdp.frags")
-int driver(struct xdp_md *ctx)
+/* Frame `at` with another address, and on to the program under test. */
+static __always_inline int send(struct xdp_md *ctx, const volatile u8 *of, u32 at, u32 n)
 {
-	u32 zero = 0, len = ctx->data_end - ctx->data;
-	u64 *turn = bpf_map_lookup_elem(&turns, &zero);
-
-	if (!turn)
-		return XDP_ABORTED;
-	u32 n = ((u32)(*turn)++ * 0x9e3779b1u) & (hosts - 1), addr = bpf_htonl(0x0a000000 + n);
+	u32 len = ctx->data_end - ctx->data, addr = bpf_htonl(0x0a000000 + (n * 0x9e3779b1u & (hosts - 1)));
 
 	if (len != frame_len && bpf_xdp_adjust_tail(ctx, (int)(frame_len - len)))
 		return XDP_ABORTED;
@@ -70,11 +75,46 @@ int driver(struct xdp_md *ctx)
 	if (data + 60 > end)
 		return XDP_ABORTED;
 	for (int i = 0; i < 56; i += 8)
-		*(u64 *)(data + i) = *(const volatile u64 *)(frame + i);
-	*(u32 *)(data + 56) = *(const volatile u32 *)(frame + 56);
-	__builtin_memcpy(data + (addr_at == 30 ? 30 : 26), &addr, 4);
+		*(u64 *)(data + i) = *(const volatile u64 *)(of + i);
+	*(u32 *)(data + 56) = *(const volatile u32 *)(of + 56);
+	__builtin_memcpy(data + (at == 30 ? 30 : 26), &addr, 4);
 	bpf_tail_call(ctx, &under_test, 0);
 	return XDP_ABORTED;
+}
+
+SEC("xdp.frags")
+int driver(struct xdp_md *ctx)
+{
+	u32 zero = 0;
+	u64 *turn = bpf_map_lookup_elem(&turns, &zero);
+
+	return turn ? send(ctx, frame, addr_at, (*turn)++) : XDP_ABORTED;
+}
+
+/* The steps of connections, AT_ONCE of them segment by segment, then the next; what each step took, by the clock. */
+SEC("xdp.frags")
+int driver_lives(struct xdp_md *ctx)
+{
+	u32 zero = 0;
+	u64 *turn = bpf_map_lookup_elem(&turns, &zero);
+	struct lives *l = bpf_map_lookup_elem(&lives, &zero);
+
+	if (!turn || !l)
+		return XDP_ABORTED;
+	u32 n = (*turn)++, group = n / AT_ONCE, step = group % BENCH_STEPS, at = n % AT_ONCE;
+	SW_OPAQUE(step);
+	if (step >= BENCH_STEPS)
+		return XDP_ABORTED;
+	if (!at) {
+		u64 now = bpf_ktime_get_ns();
+		u32 before = l->step;
+		SW_OPAQUE(before);
+		if (before < BENCH_STEPS)
+			l->ns[before] += now - l->since;
+		l->since = now;
+		l->step = step;
+	}
+	return send(ctx, step_frame[step], step_addr_at[step], group / BENCH_STEPS * AT_ONCE + at);
 }
 
 SEC("xdp.frags")

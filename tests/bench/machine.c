@@ -100,26 +100,30 @@ double bench_bare(struct bench *b)
 	return run(bpf_program__fd(b->driver->progs.empty), &f, 1 << 20, 1);
 }
 
-static struct driver_bpf *load_driver(struct frame *f, u32 addr_at, u32 hosts, int target)
+static struct driver_bpf *open_driver(u32 frame_len, u32 hosts)
 {
 	struct driver_bpf *d = driver_bpf__open();
+
+	if (!d)
+		die("open the driver", 0);
+	d->rodata->frame_len = frame_len;
+	d->rodata->hosts = hosts;
+	return d;
+}
+
+static int load_driver(struct driver_bpf *d, struct bpf_program *driver, int target)
+{
 	struct bpf_program *prog;
 	u32 zero = 0;
 	int err;
 
-	if (!d)
-		die("open the driver", 0);
-	memcpy((void *)d->rodata->frame, frame_data(f), f->len);
-	d->rodata->frame_len = f->len;
-	d->rodata->addr_at = addr_at;
-	d->rodata->hosts = hosts;
-	bpf_object__for_each_program(prog, d->obj) bpf_program__set_autoload(prog, prog == d->progs.driver);
+	bpf_object__for_each_program(prog, d->obj) bpf_program__set_autoload(prog, prog == driver);
 	err = driver_bpf__load(d);
 	if (!err)
 		err = bpf_map_update_elem(bpf_map__fd(d->maps.under_test), &zero, &target, 0);
 	if (err)
 		die("load the driver", err);
-	return d;
+	return bpf_program__fd(driver);
 }
 
 /* Each CPU walks through a part of the hosts that is its own. */
@@ -183,14 +187,42 @@ static double run_beside(int fd, struct frame *f, u32 runs, u32 cpus)
 double bench_run(struct bench *b, enum bench_program p, struct synwave_bpf *skel, struct frame *f,
 		 const struct bench_load *l)
 {
-	struct driver_bpf *d = load_driver(f, l->addr_at, l->hosts, program(b, p, skel));
-	int fd = bpf_program__fd(d->progs.driver);
+	struct driver_bpf *d = open_driver(f->len, l->hosts);
 	double ns;
+	int fd;
 
+	memcpy((void *)d->rodata->frame, frame_data(f), f->len);
+	d->rodata->addr_at = l->addr_at;
+	fd = load_driver(d, d->progs.driver, program(b, p, skel));
 	set_turns(d, l->hosts, l->cpus);
 	ns = l->cpus > 1 ? run_beside(fd, f, l->runs, l->cpus) : run(fd, f, l->runs, 1);
 	driver_bpf__destroy(d);
 	return ns;
+}
+
+void bench_lives(struct bench *b, struct synwave_bpf *skel, struct frame *f, const u32 *addr_at, u32 times, double *ns)
+{
+	struct driver_bpf *d = open_driver(f->len, 1 << 24);
+	struct lives lives[BENCH_CPUS];
+	u32 zero = 0, cpu = sched_getcpu();
+	int fd;
+
+	for (u32 i = 0; i < BENCH_STEPS; i++) {
+		memcpy((void *)d->rodata->step_frame[i], frame_data(&f[i]), f->len);
+		d->rodata->step_addr_at[i] = addr_at[i];
+	}
+	fd = load_driver(d, d->progs.driver_lives, program(b, P_SYNWAVE, skel));
+	run(fd, f, AT_ONCE * BENCH_STEPS, 1); /* warm */
+	memset(lives, 0, sizeof(lives));
+	lives[cpu].since = bench_now();
+	if (bpf_map_update_elem(bpf_map__fd(d->maps.lives), &zero, lives, 0))
+		die("lives", 0);
+	run(fd, f, AT_ONCE * BENCH_STEPS * times + 1, 1);
+	if (bpf_map_lookup_elem(bpf_map__fd(d->maps.lives), &zero, lives))
+		die("lives", 0);
+	for (u32 i = 0; i < BENCH_STEPS; i++)
+		ns[i] = (double)lives[cpu].ns[i] / AT_ONCE / times;
+	driver_bpf__destroy(d);
 }
 
 void bench_guard(struct synwave_bpf *skel, const char *yaml)

@@ -21,15 +21,15 @@ static void check_conn(const struct sw_conn *c)
 /* The last rung tells the states as they are; the rungs' own are such as there are. */
 static void check_ladder(const struct sw_conn *c, const struct sw_ladder *l)
 {
-	struct sw_rung syn = sw_syn_rung(c);
-	const struct sw_rung *last = c->rungs ? &l->rung[c->rungs - 1] : &syn;
+	struct sw_rung rung[SW_RUNGS];
+	u32 count = sw_rungs(rung, c, l);
 
 	HOLDS(c->rungs <= SW_RUNGS && (c->rungs == SW_RUNGS || !c->left_out));
 	HOLDS(c->rungs || (c->end[SW_CLIENT].flags & SW_E_OFFER && SW_ORIGIN(c->flags) == SW_ORIGIN_SYN));
-	HOLDS(last->states == (c->end[0].state | c->end[1].state << 4));
-	for (u32 i = 0; i < c->rungs; i++)
-		HOLDS(l->rung[i].from <= SW_SERVER && (l->rung[i].states & 15) < SW_STATE_COUNT &&
-		      l->rung[i].states >> 4 < SW_STATE_COUNT);
+	HOLDS(count && rung[count - 1].states == (c->end[0].state | c->end[1].state << 4));
+	for (u32 i = 0; i < count; i++)
+		HOLDS(rung[i].from <= SW_SERVER && (rung[i].states & 15) < SW_STATE_COUNT &&
+		      rung[i].states >> 4 < SW_STATE_COUNT);
 }
 
 /* Whose rival lies there says so itself, and none has two. */

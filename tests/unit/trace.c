@@ -84,9 +84,11 @@ static void test_told(const struct exchange *x)
 		feed(&e, s, now += 1000000);
 	c = the_one(&e, &l);
 	if (c && !(x->events & 1ULL << SW_EV_SYN_RIVAL)) {
-		held = c->left_out + !c->rungs;
-		for (u32 i = 0; i < c->rungs; i++)
-			held += 1 + l->rung[i].again;
+		struct sw_rung rung[SW_RUNGS];
+		u32 count = sw_rungs(rung, c, l);
+		held = c->left_out;
+		for (u32 i = 0; i < count; i++)
+			held += 1 + rung[i].again;
 		TEST(held == heard.count, "%s: %u steps in the ladder, %u told", x->name, held, heard.count);
 		TEST(heard.last.state[0] == c->end[0].state && heard.last.state[1] == c->end[1].state,
 		     "%s: states of the last step", x->name);

@@ -15,8 +15,15 @@ static __always_inline u64 *sw_guard_cell(void *shell, u32 at)
 
 static __always_inline u32 sw_guard_listed(void *shell, u32 gen, const u32 addr[4])
 {
-	(void)shell;
 	struct sw_list_key key = {.prefix = SW_LIST_BITS + 128, .gen = gen};
+	u32 wide = bpf_ntohl(addr[3]) >> 16;
+	const u64 *first = sw_guard_cell(shell, SW_GUARD_FIRST + (gen & 1) * SW_FIRST_WORDS + wide / 32);
+
+	if (first && !(addr[0] | addr[1] | (addr[2] ^ SW_V4_WORD))) {
+		u32 said = *first >> 2 * (wide & 31) & 3;
+		if (said != SW_FIRST_ASK)
+			return said;
+	}
 	struct sw_list_value *v;
 
 	__builtin_memcpy(key.addr, addr, sizeof(key.addr));

@@ -136,6 +136,27 @@ static int write_prefixes(struct store *s, const struct ruleset *rs, u32 gen)
 	return err;
 }
 
+static int write_cells(struct store *s, u32 at, u64 *cell, u32 count)
+{
+	u32 *key = malloc(count * sizeof(*key));
+	int err = key ? 0 : -ENOMEM;
+
+	for (u32 i = 0; !err && i < count; i++)
+		key[i] = at + i;
+	if (!err)
+		err = bpf_map_update_batch(s->fd.guard_cells, key, cell, &count, NULL);
+	free(key);
+	return err ? failed(s, err, "write", "guard_cells") : 0;
+}
+
+static int write_first(struct store *s, const struct ruleset *rs, u32 gen)
+{
+	u64 word[SW_FIRST_WORDS];
+
+	ruleset_first(rs, word);
+	return write_cells(s, SW_GUARD_FIRST + (gen & 1) * SW_FIRST_WORDS, word, SW_FIRST_WORDS);
+}
+
 static int write_limits(struct store *s, const struct ruleset *rs, u32 gen, u32 old)
 {
 	for (u32 i = 0; i < rs->services; i++) {
@@ -159,17 +180,12 @@ static int write_limits(struct store *s, const struct ruleset *rs, u32 gen, u32 
 /* The cells of row `at` are another prefix's from now on: what was used up under the old one means nothing. */
 static int forget_row(struct store *s, u32 at)
 {
-	u32 count = 2 * SW_GUARD_CELLS, *key = malloc(count * sizeof(*key));
-	u64 *zero = calloc(count, sizeof(*zero));
-	int err = key && zero ? 0 : -ENOMEM;
+	u64 *zero = calloc(2 * SW_GUARD_CELLS, sizeof(*zero));
+	int err = zero ? write_cells(s, 2 * at * SW_GUARD_CELLS, zero, 2 * SW_GUARD_CELLS)
+		       : failed(s, -ENOMEM, "write", "guard_cells");
 
-	for (u32 i = 0; !err && i < count; i++)
-		key[i] = 2 * at * SW_GUARD_CELLS + i;
-	if (!err)
-		err = bpf_map_update_batch(s->fd.guard_cells, key, zero, &count, NULL);
-	free(key);
 	free(zero);
-	return err ? failed(s, err, "write", "guard_cells") : 0;
+	return err;
 }
 
 static int forget_rows(struct store *s, const struct sw_guard_rules *now, const struct sw_guard_rules *old)
@@ -213,6 +229,8 @@ int guard_write(struct store *s, const struct ruleset *rs)
 	err = clear_others(s, gen);
 	if (!err)
 		err = write_prefixes(s, rs, next);
+	if (!err)
+		err = write_first(s, rs, next);
 	if (!err)
 		err = write_limits(s, rs, next, gen);
 	if (!err)

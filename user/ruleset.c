@@ -254,6 +254,26 @@ u32 ruleset_listed(const struct ruleset *rs, const u32 addr[4], bool v6)
 	return around(rs, &p, SW_LIST_ALLOW) ? SW_LIST_ALLOW : around(rs, &p, SW_LIST_DENY) ? SW_LIST_DENY : 0;
 }
 
+static void first_is(u64 *word, u32 wide, u64 what)
+{
+	word[wide / 32] = (word[wide / 32] & ~(3ULL << 2 * (wide & 31))) | what << 2 * (wide & 31);
+}
+
+void ruleset_first(const struct ruleset *rs, u64 word[SW_FIRST_WORDS])
+{
+	memset(word, 0, SW_FIRST_WORDS * sizeof(*word));
+	for (u32 bits = 0; bits <= 32; bits++) /* a longer one has the last word */
+		for (u32 i = 0; i < rs->prefixes; i++) {
+			const struct rule_prefix *p = &rs->prefix[i];
+			u32 wide = ntohl(p->addr[3]) >> 16, last = wide | (bits < 16 ? 0xffff >> bits : 0);
+
+			if (p->v6 || p->bits != bits)
+				continue;
+			for (u64 what = bits > 16 ? SW_FIRST_ASK : ruleset_verdict(rs, p); wide <= last; wide++)
+				first_is(word, wide, what);
+		}
+}
+
 static void remove_prefix(struct ruleset *rs, u32 at)
 {
 	rs->prefix[at] = rs->prefix[--rs->prefixes];

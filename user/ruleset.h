@@ -56,6 +56,8 @@ int ruleset_list(struct ruleset *rs, u32 listed, const char *prefix, char *why);
 int ruleset_limit(struct sw_limit *l, const char *rate, const char *burst, const char *over, char *why);
 /* What the lists say of an address: SW_LIST_* or 0. */
 u32 ruleset_listed(const struct ruleset *rs, const u32 addr[4], bool v6);
+/* What the lists say of the first 16 bits of each IPv4 address, in two bits: SW_LIST_*, 0 or SW_FIRST_ASK. */
+void ruleset_first(const struct ruleset *rs, u64 word[SW_FIRST_WORDS]);
 /* What holds for a prefix of the set: an allowed prefix around it wins. */
 u32 ruleset_verdict(const struct ruleset *rs, const struct rule_prefix *p);
 

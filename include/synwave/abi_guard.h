@@ -81,7 +81,13 @@ struct sw_limit_value {
 #define SW_GUARD_CELLS         65536
 #define SW_GUARD_SERVICE_CELLS 8192
 #define SW_GUARD_SIEVE         (2 * (SW_GUARD_ROWS * SW_GUARD_CELLS + SW_GUARD_SERVICE_CELLS))
-#define SW_GUARD_ALL_CELLS     (SW_GUARD_SIEVE + SW_VERIFIED_SETS / 2)
+#define SW_GUARD_FIRST         (SW_GUARD_SIEVE + SW_VERIFIED_SETS / 2)
+#define SW_GUARD_ALL_CELLS     (SW_GUARD_FIRST + 2 * SW_FIRST_WORDS)
+
+/* Behind them, for each generation's half: what the lists say of the first 16 bits of an IPv4 address, 2 bits each. Most
+ * addresses are on no list, or in a wide prefix: they need no walk through the trie. */
+#define SW_FIRST_WORDS 2048 /* a generation's */
+#define SW_FIRST_ASK   3 /* else SW_LIST_*, or 0: on no list */
 
 /* Sources that proved their address: IPv4 by address, IPv6 by /64. A word each: fingerprint << 32 | time of the table's
  * clock in units of 2^SW_VERIFIED_TICK ns. Behind the sketches, 32 bits for each line say which fingerprints may be in it:

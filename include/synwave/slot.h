@@ -221,6 +221,8 @@ SW_INLINE void sw_side_rob(const struct sw_shelf *f, u32 owner)
 {
 	u32 way = owner - 1, live = f->conf->live_ways;
 
+	if (way < SW_WAYS && f->set->closed >> (way & 31) & 1)
+		f->tags->tag[way] &= SW_TAG; /* what it waited for was the rival's */
 	if (way < live)
 		f->live[way].flags &= ~SW_C_OF_RIVAL;
 	way -= live;

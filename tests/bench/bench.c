@@ -56,6 +56,7 @@ struct row {
 #define BY_8 "mode: enforce\nsource: [{family: ipv4, prefix: 8, rate: 1/d, burst: 1}]"
 #define DENY "mode: enforce\ndeny: [10.0.0.0/8]"
 #define COOKIE "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, over: cookie}}"
+#define LISTED DROP "\ndeny: [" /* bench_guard_listed adds them */
 static const struct row rows[] = {
 	{"empty", ANY_SYN(P_EMPTY), NULL, 0, NONE, 0},
 	{"two CPUs: empty", ANY_SYN(P_EMPTY), NULL, 0, NONE, 2},
@@ -96,6 +97,7 @@ static const struct row rows[] = {
 	{"two CPUs: guard: SYN dropped, service over its limit", ANY_SYN(P_SYNWAVE), DROP, 1.8, ONE_CPU, 2},
 	{"guard: the same, two source rows before it", ANY_SYN(P_SYNWAVE), ROWS_BEFORE, 2.5, PARSE_SYN, 0},
 	{"guard: SYN dropped, its /8 over the limit", ANY_SYN(P_SYNWAVE), BY_8, 2.5, PARSE_SYN, 0},
+	{"guard: the same, 4,096 prefixes denied elsewhere", ANY_SYN(P_SYNWAVE), LISTED, 2.5, PARSE_SYN, 0},
 	{"guard: SYN denied", ANY_SYN(P_SYNWAVE), DENY, 2.5, PARSE_SYN, 0},
 	{"guard: SYN answered by a cookie", ANY_SYN(P_SYNWAVE), COOKIE, 1.3, HELPER, 0},
 };
@@ -142,6 +144,20 @@ static void lay(struct bench *b, enum bench_table table, enum stage stage, u32 c
 	engine_close(&e);
 }
 
+/* A list as they are: /24s all over the address space, 16 of them in each /8. */
+static void bench_guard_listed(struct synwave_bpf *skel, const char *rules)
+{
+	static char text[128 * K];
+	size_t len = snprintf(text, sizeof(text), "%s", rules);
+
+	for (u32 i = 0; i < 4096; i++) {
+		u32 at = (i >> 4) << 16 | ((i * 0x9e3779b1u >> 8) & 0xffff);
+		len += snprintf(text + len, sizeof(text) - len, "%u.%u.%u.0/24, ", at >> 16, at >> 8 & 255, at & 255);
+	}
+	memcpy(text + len - 2, "]", 2);
+	bench_guard(skel, text);
+}
+
 static double measure(struct bench *b, const struct row *r)
 {
 	static const struct segment reply[] = {[SW_CLIENT] = {.seq = 2, .ack = 10}, [SW_SERVER] = {.seq = 9, .ack = 2}};
@@ -161,7 +177,10 @@ static double measure(struct bench *b, const struct row *r)
 		laid[r->table].stage = r->payload ? r->stage : STAGES;
 		laid[r->table].connections = r->connections;
 	}
-	bench_guard(skel, r->guard ? r->guard : "mode: off");
+	if (r->guard && r->guard[strlen(r->guard) - 1] == '[')
+		bench_guard_listed(skel, r->guard);
+	else
+		bench_guard(skel, r->guard ? r->guard : "mode: off");
 	frame_of(&f, r->from, r->flags, r->flags == SW_TCP_SYN ? 1 : reply[r->from].seq,
 		 r->flags == SW_TCP_SYN ? 0 : reply[r->from].ack, r->payload, 0);
 	struct bench_load l = {r->from == SW_CLIENT ? 26 : 30, r->hosts, runs, r->cpus ? r->cpus : 1}, warm = l;

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 
 #include "../guards.h"
@@ -365,6 +366,44 @@ static void test_many(void)
 	ruleset_free(&rs);
 }
 
+/* The short answer to an address is the long one's, and only where a long prefix lies there is none. */
+static void test_first(void)
+{
+	static u64 word[SW_FIRST_WORDS];
+	u32 wrong = 0, asks = 0, said[3] = {0};
+	char text[40], why[RULESET_WHY];
+	struct ruleset rs;
+
+	ruleset_init(&rs);
+	for (u32 i = 0; i < 300; i++) {
+		u32 bits = i < 30 ? i % 15 + 2 : 12 + rnd() % 21, addr = rnd() & ~0U << (32 - bits);
+		snprintf(text, sizeof(text), "%u.%u.%u.%u/%u", addr >> 24, addr >> 16 & 255, addr >> 8 & 255,
+			 addr & 255, bits);
+		ruleset_list(&rs, i % 3 ? SW_LIST_DENY : SW_LIST_ALLOW, text, why);
+	}
+	ruleset_list(&rs, SW_LIST_DENY, "2001:db8::/32", why);
+	ruleset_first(&rs, word);
+	for (u32 i = 0; i < 20000; i++) {
+		struct rule_prefix p = {.addr = {0, 0, htonl(0xffff), htonl(rnd())}};
+		u32 wide = ntohl(p.addr[3]) >> 16, is = word[wide / 32] >> 2 * (wide & 31) & 3;
+		bool inside = false;
+
+		for (u32 k = 0; k < rs.prefixes; k++)
+			inside |=
+				!rs.prefix[k].v6 && rs.prefix[k].bits > 16 && ntohl(rs.prefix[k].addr[3]) >> 16 == wide;
+		asks += is == SW_FIRST_ASK;
+		wrong += (is == SW_FIRST_ASK) != inside;
+		if (is != SW_FIRST_ASK) {
+			said[is]++;
+			wrong += is != ruleset_listed(&rs, p.addr, false);
+		}
+	}
+	TEST(!wrong && asks && said[0] && said[SW_LIST_ALLOW] && said[SW_LIST_DENY],
+	     "first 16 bits: %u wrong; %u to be asked, %u on no list, %u allowed, %u denied", wrong, asks, said[0],
+	     said[SW_LIST_ALLOW], said[SW_LIST_DENY]);
+	ruleset_free(&rs);
+}
+
 static int open_native(struct engine *e)
 {
 	return engine_open(e, 64, 64);
@@ -394,6 +433,7 @@ void test_guard(void)
 	test_file();
 	test_round();
 	test_many();
+	test_first();
 	play_guard_cases(open_native, count_case);
 	free(cells);
 }

@@ -113,7 +113,7 @@ $(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HE
 		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lm
 
 $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c user/guard_store.c \
-		user/store.c user/store_open.c user/percpu.c $(TEST_HEADERS) $(SKEL)
+		user/store.c user/store_open.c user/store_walk.c user/percpu.c $(TEST_HEADERS) $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread

@@ -152,9 +152,21 @@ static __always_inline bool guarded(const struct scratch *w)
 	return g && g->challenged_ns;
 }
 
-static __always_inline bool with_options(const struct scratch *w)
+/* The rest of the way: what the segment in the scratch means to the table. */
+static __always_inline void go_on(void *ctx, bool xdp, u32 ifindex)
 {
-	return w->packet.options_size && !w->packet.options_done;
+	struct scratch *w = workplace();
+
+	if (!w)
+		return;
+	call_for(w);
+	if (w->packet.options_size && !w->packet.options_done) {
+		if (xdp)
+			xdp_options(ctx);
+		else
+			skb_options(ctx);
+	}
+	track(ifindex);
 }
 
 SEC("xdp.frags")
@@ -171,12 +183,8 @@ int synwave_xdp(struct xdp_md *ctx)
 	if (!look(why, w))
 		return XDP_PASS;
 	u32 act = guarded(w) ? xdp_guard(ctx) : SW_ACT_PASS;
-	if (act == SW_ACT_PASS) {
-		call_for(w);
-		if (with_options(w))
-			xdp_options(ctx);
-		track(ctx->ingress_ifindex);
-	}
+	if (act == SW_ACT_PASS)
+		go_on(ctx, true, ctx->ingress_ifindex);
 	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;
 }
 
@@ -209,12 +217,8 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 	if (!w || !skb_look(skb, false, l3))
 		return TC_ACT_UNSPEC; /* the next program, or go on */
 	u32 act = guarded(w) ? skb_guard(skb) : SW_ACT_PASS;
-	if (act == SW_ACT_PASS) {
-		call_for(w);
-		if (with_options(w))
-			skb_options(skb);
-		track(skb->ifindex);
-	}
+	if (act == SW_ACT_PASS)
+		go_on(skb, false, skb->ifindex);
 	return act == SW_ACT_DROP        ? TC_ACT_SHOT
 	       : act == SW_ACT_CHALLENGE ? bpf_redirect(skb->ifindex, 0)
 					 : TC_ACT_UNSPEC;
@@ -227,10 +231,7 @@ static __always_inline int egress(struct __sk_buff *skb, bool l3)
 	if (skb->mark == COOKIE_MARK) { /* the ingress program's answer: a challenge is no half-open connection */
 		skb->mark = 0;
 	} else if (w && skb_look(skb, true, l3)) {
-		call_for(w);
-		if (with_options(w))
-			skb_options(skb);
-		track(skb->ifindex);
+		go_on(skb, false, skb->ifindex);
 	}
 	return TC_ACT_UNSPEC;
 }

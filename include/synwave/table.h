@@ -177,12 +177,17 @@ SW_INLINE void sw_reclaim_one(const struct sw_shelf *f, u64 now, struct sw_step 
 	sw_drop(f, way, l->flags, s, true);
 }
 
+SW_INLINE u32 sw_large_ways(const volatile struct sw_conf *conf)
+{
+	return (1u << (conf->live_ways & 31)) - 1;
+}
+
 #define SW_RECLAIMS 4 /* ways that are looked at before a living connection has to go */
 
 /* A large way, always found: free, else expired if one is near, else closed, else the next that is not kept. */
 SW_INLINE u32 sw_place_live(const struct sw_shelf *f, u64 now, struct sw_step *s)
 {
-	u32 all = (1u << (f->conf->live_ways & 31)) - 1, from, way;
+	u32 all = sw_large_ways(f->conf), from, way;
 
 	for (int i = 0; i < SW_RECLAIMS; i++) {
 		sw_reclaim_one(f, now, s);
@@ -229,7 +234,7 @@ SW_INLINE void sw_warm(const struct sw_shelf *f, u16 tag, const struct sw_packet
 {
 	u32 waiting, m = sw_match(f->tags, tag, 0, &waiting);
 	u32 way = m ? SW_WAY_OF(sw_lowest(m)) : sw_next_half(f), half = way - f->conf->live_ways, touched = 0;
-	u32 free = ~f->set->used & ((1u << (f->conf->live_ways & 31)) - 1);
+	u32 free = ~f->set->used & sw_large_ways(f->conf);
 
 	if (half < f->conf->half_ways)
 		touched = *(volatile u8 *)&f->half[half].pad;

@@ -250,6 +250,7 @@ int main(void)
 	test_exchanges(skel);
 	synwave_bpf__destroy(skel);
 	test_two_cpus();
+	test_walk();
 	test_random_frames();
 	play_guard_cases(open_kernel, count_quietly);
 	test_cookies();

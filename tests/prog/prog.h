@@ -42,5 +42,6 @@ void test_cookies(void);
 void test_two_cpus(void);
 void test_random_frames(void);
 void test_readers(void);
+void test_walk(void);
 
 #endif

@@ -231,6 +231,11 @@ static int open_kernel(struct engine *e)
 	return engine_open_kernel(e, 64, 64, why, sizeof(why));
 }
 
+void skip_test(const char *why)
+{
+	SKIP("%s", why);
+}
+
 void count_quietly(bool ok, const char *what)
 {
 	TEST(ok, "%s", what);

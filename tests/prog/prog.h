@@ -38,6 +38,7 @@ void prog_deaf(struct prog_reader *r);
 /* They add to the counts of tap.h through these. */
 void count_test(bool ok, const char *what);
 void count_quietly(bool ok, const char *what); /* says only what failed */
+void skip_test(const char *why);
 void test_cookies(void);
 void test_two_cpus(void);
 void test_random_frames(void);

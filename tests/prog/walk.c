@@ -14,7 +14,7 @@
 #include "store.h"
 #include "synwave.skel.h"
 
-#define WALKS 5000
+#define WALKS 1000
 
 struct writer {
 	int fd;

@@ -34,7 +34,7 @@ static void test_spans(void)
 
 struct heard {
 	u32 count; /* since the connection's first segment */
-	struct sw_trace last;
+	struct sw_trace last, step[32];
 };
 
 static void on_step(void *ctx, const struct sw_trace *t)
@@ -43,6 +43,22 @@ static void on_step(void *ctx, const struct sw_trace *t)
 
 	h->count = t->changed_ns ? h->count + 1 : 1;
 	h->last = *t;
+	if (h->count <= SW_ARRAY_SIZE(h->step))
+		h->step[h->count - 1] = *t;
+}
+
+/* Was the segment of this rung told, with all that the rung says? */
+static bool was_told(const struct heard *h, const struct sw_conn *c, const struct sw_rung *r)
+{
+	for (u32 i = 0; i < h->count && i < SW_ARRAY_SIZE(h->step); i++) {
+		const struct sw_trace *t = &h->step[i];
+
+		if (t->seq == r->seq && t->ack == r->ack && t->window == r->window && t->len == r->len &&
+		    t->flags == r->flags && t->from == r->from && (t->state[0] | t->state[1] << 4) == r->states &&
+		    t->ns == c->first_ns + sw_span_ns(r->at))
+			return true;
+	}
+	return false;
 }
 
 static const struct sw_conn *the_one(const struct engine *e, const struct sw_ladder **l)
@@ -60,9 +76,11 @@ static const struct sw_conn *the_one(const struct engine *e, const struct sw_lad
 
 static void feed(struct engine *e, const struct segment *s, u64 now)
 {
+	static u8 n;
 	struct frame f = {0};
 
 	build_segment(&f, s, false, 0);
+	frame_data(&f)[14 + 20 + 15] = n++; /* no two windows alike */
 	engine_frame(e, frame_data(&f), f.len, f.len, false, now);
 }
 
@@ -87,8 +105,10 @@ static void test_told(const struct exchange *x)
 		struct sw_rung rung[SW_RUNGS];
 		u32 count = sw_rungs(rung, c, l);
 		held = c->left_out;
-		for (u32 i = 0; i < count; i++)
+		for (u32 i = 0; i < count; i++) {
 			held += 1 + rung[i].again;
+			TEST(was_told(&heard, c, &rung[i]), "%s: rung %u of %u says something else", x->name, i, count);
+		}
 		TEST(held == heard.count, "%s: %u steps in the ladder, %u told", x->name, held, heard.count);
 		TEST(heard.last.state[0] == c->end[0].state && heard.last.state[1] == c->end[1].state,
 		     "%s: states of the last step", x->name);

@@ -224,7 +224,7 @@ vm: root all $(VM_TESTS) ## the suites on Debian 12's own kernel, in a virtual m
 	@tests/vm/run.sh $(VM)
 verifier: root $(B)/test/verifier ## what each program costs this kernel's verifier (root)
 	@$(B)/test/verifier
-bench: root $(B)/test/bench ## what a packet costs, next to references and to what was recorded; ROWS=PART of names, AGAINST=COMMIT, RECORD=1 (root)
+bench: root $(B)/test/bench ## what a packet costs, next to references and to what was recorded; ROWS=PART of names, AGAINST=COMMIT, RECORD=1 or add (root)
 	@RECORD=$(RECORD) tests/bench/$(if $(AGAINST),against.py $(AGAINST),packet.py) $(if $(ROWS),"$(ROWS)")
 bench-read: root all $(B)/test/fill ## what it takes to read a table of a million connections (root; a quiet machine)
 	@tests/bench/read.py $(READ)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """make bench: what a packet costs, as a table: each row next to a reference of the same round, to what was asked, and to
-what was recorded. RECORD=1 records what was found, with its spread. A filter measures a part of the rows."""
+what was recorded. RECORD=1 records the ratios of all rounds, RECORD=add adds them to the recorded ones (other runs, other noise). A filter measures a part of the rows."""
 import json
 import os
 import statistics
@@ -78,11 +78,11 @@ def drift(name, ratios, recorded, more_is_better=False):
     then = recorded.get(name)
     if not then:
         return ""
-    now, was = statistics.median(ratios), then["median"]
+    now, was = statistics.median(ratios), statistics.median(then)
     word = ""
-    if now > then["most"] and min(ratios) > was:
+    if now > max(then) and min(ratios) > was:
         word = " better" if more_is_better else " **worse**"
-    elif now < then["least"] and max(ratios) < was:
+    elif now < min(then) and max(ratios) < was:
         word = " **worse**" if more_is_better else " better"
     return f"{was:.2f}{word}"
 
@@ -118,12 +118,12 @@ def extras(run, recorded):
         print("| " + " | ".join([name, spread(ratios, 2), reach, was]) + " |")
 
 
-def record(run):
+def record(run, recorded):
     found = {name: run.ratios(name) for name in run.rows} | {name: run.growth(n) for name, n in GROWTH.items()}
+    lines = [f" {json.dumps(name)}: {[round(x, 3) for x in recorded.get(name, []) + ratios]}"
+             for name, ratios in found.items() if ratios]
     with open(RECORDED, "w", encoding="ascii") as f:
-        json.dump({name: {"median": round(statistics.median(r), 3), "least": round(min(r), 3), "most": round(max(r), 3)}
-                   for name, r in found.items() if r}, f, indent=1)
-        f.write("\n")
+        f.write("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def main():
@@ -137,7 +137,7 @@ def main():
     table(run, recorded)
     extras(run, recorded)
     if os.environ.get("RECORD"):
-        record(run)
+        record(run, recorded if os.environ["RECORD"] == "add" else {})
 
 
 main()

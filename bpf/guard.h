@@ -17,10 +17,10 @@ static __always_inline u32 sw_guard_listed(void *shell, u32 gen, const u32 addr[
 {
 	struct sw_list_key key = {.prefix = SW_LIST_BITS + 128, .gen = gen};
 	u32 wide = bpf_ntohl(addr[3]) >> 16;
-	const u64 *first = sw_guard_cell(shell, SW_GUARD_FIRST + (gen & 1) * SW_FIRST_WORDS + wide / 32);
+	const u64 *first = sw_guard_cell(shell, SW_GUARD_FIRST + (gen & 1) * SW_FIRST_WORDS + SW_FIRST_WORD(wide));
 
-	if (first && !(addr[0] | addr[1] | (addr[2] ^ SW_V4_WORD))) {
-		u32 said = *first >> 2 * (wide & 31) & 3;
+	if (first && sw_is_mapped(addr)) {
+		u32 said = *first >> SW_FIRST_SHIFT(wide) & 3;
 		if (said != SW_FIRST_ASK)
 			return said;
 	}

@@ -153,6 +153,8 @@ static int write_first(struct store *s, const struct ruleset *rs, u32 gen)
 {
 	u64 word[SW_FIRST_WORDS];
 
+	if (!rs->prefixes)
+		return 0; /* nobody looks */
 	ruleset_first(rs, word);
 	return write_cells(s, SW_GUARD_FIRST + (gen & 1) * SW_FIRST_WORDS, word, SW_FIRST_WORDS);
 }

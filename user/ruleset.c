@@ -256,7 +256,9 @@ u32 ruleset_listed(const struct ruleset *rs, const u32 addr[4], bool v6)
 
 static void first_is(u64 *word, u32 wide, u64 what)
 {
-	word[wide / 32] = (word[wide / 32] & ~(3ULL << 2 * (wide & 31))) | what << 2 * (wide & 31);
+	u64 *at = &word[SW_FIRST_WORD(wide)];
+
+	*at = (*at & ~(3ULL << SW_FIRST_SHIFT(wide))) | what << SW_FIRST_SHIFT(wide);
 }
 
 void ruleset_first(const struct ruleset *rs, u64 word[SW_FIRST_WORDS])

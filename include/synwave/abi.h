@@ -160,8 +160,8 @@ struct sw_side {
 _Static_assert(sizeof(struct sw_side) == 32, "sw_side");
 
 /* The segments that made a connection and ended it, behind the lock of its set: as many as sw_conn.rungs says. The first
- * ones stay; of the others the latest. A SYN alone has no rung yet, nor has a usual SYN-ACK after it: the record says all of both, and
- * a flood of them touches no ladder (sw_rungs). */
+ * ones stay; of the others the latest. A SYN alone has no rung yet, nor has a usual SYN-ACK after it: the record says all
+ * of both, and a flood of them touches no ladder (sw_rungs). */
 #define SW_RUNGS      8
 #define SW_RUNGS_KEPT 4
 struct sw_rung {

@@ -41,35 +41,32 @@ SW_INLINE u32 sw_rung_of(const struct sw_ladder *l, u32 rungs, const struct sw_p
 	return SW_RUNGS;
 }
 
+/* A first SYN; `flags`: SW_C_* of its connection. */
+SW_INLINE struct sw_rung sw_first_rung(u32 isn, u16 window, u32 len, u32 flags)
+{
+	return (struct sw_rung){
+		.seq = isn,
+		.window = window,
+		.len = len < 0xffff ? len : 0xffff,
+		.flags = SW_TCP_SYN | (flags & SW_C_SYN_ECE ? SW_TCP_ECE : 0) | (flags & SW_C_SYN_CWR ? SW_TCP_CWR : 0),
+		.from = SW_CLIENT,
+		.states = SW_SYN_SENT | SW_LISTEN << 4,
+	};
+}
+
 /* The connection's first SYN, out of what it left in the record. */
 SW_INLINE struct sw_rung sw_syn_rung(const struct sw_conn *c)
 {
 	const struct sw_end *x = &c->end[SW_CLIENT];
 	u32 len = x->flags & SW_E_FIN ? 0 : x->nxt - x->isn - 1; /* a FIN has taken its place */
 
-	return (struct sw_rung){
-		.seq = x->isn,
-		.window = x->window,
-		.len = len < 0xffff ? len : 0xffff,
-		.flags = SW_TCP_SYN | (c->flags & SW_C_SYN_ECE ? SW_TCP_ECE : 0) |
-			 (c->flags & SW_C_SYN_CWR ? SW_TCP_CWR : 0),
-		.from = SW_CLIENT,
-		.states = SW_SYN_SENT | SW_LISTEN << 4,
-	};
+	return sw_first_rung(x->isn, x->window, len, c->flags);
 }
 
 /* SYN and SYN-ACK, out of what they left in the record of a half-open connection. */
 SW_INLINE void sw_early_rungs(struct sw_rung r[2], const struct sw_half *h)
 {
-	r[0] = (struct sw_rung){
-		.seq = h->isn[SW_CLIENT],
-		.window = h->window[SW_CLIENT],
-		.len = h->len[SW_CLIENT],
-		.flags = SW_TCP_SYN | (h->flags & SW_C_SYN_ECE ? SW_TCP_ECE : 0) |
-			 (h->flags & SW_C_SYN_CWR ? SW_TCP_CWR : 0),
-		.from = SW_CLIENT,
-		.states = SW_SYN_SENT | SW_LISTEN << 4,
-	};
+	r[0] = sw_first_rung(h->isn[SW_CLIENT], h->window[SW_CLIENT], h->len[SW_CLIENT], h->flags);
 	r[1] = (struct sw_rung){
 		.at = h->synack,
 		.last = h->synack,

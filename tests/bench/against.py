@@ -27,11 +27,11 @@ def build(commit):
     return other
 
 
-def add(best, program, rows):
-    found = {r["name"]: r["ns"] for r in bench.measure(program, rows)["rows"] if r["ns"]}
-    for name, ns in found.items():
-        if name != "empty":
-            best.setdefault(name, []).extend(b - a for a, b in zip(found["empty"], ns))
+def add(all_ns, program, rows):
+    run = bench.Run(bench.measure(program, rows))
+    for name in run.rows:
+        if not name.endswith("empty"):
+            all_ns.setdefault(name, []).extend(run.ns(name))
 
 
 def main():

@@ -50,6 +50,7 @@ struct row {
 #define DATA(n)    P_SYNWAVE, (n) > 256 * K ? LARGE : SMALL, OPEN, n, n, SW_CLIENT, ACK, 6, NULL
 #define NEW(t, n)  P_SYNWAVE, t, (n) ? OPEN : NOTHING, n, 16 * M, SW_CLIENT, SW_TCP_SYN, 0, NULL
 #define STEP(n)    P_SYNWAVE, SMALL, LIFE, n, 0, 0, 0, 0, NULL
+#define LATE(stage, from, flags) P_SYNWAVE, SMALL, stage, 32 * K, 32 * K, from, flags, 0, NULL
 #define DROP "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, over: drop}}"
 #define ROWS_BEFORE "mode: enforce\nsource: [{family: ipv4, prefix: 32, rate: 50/s}, {family: ipv4, prefix: 24, rate: 500/s}]\n" \
 	"service: {default: {rate: 1/d, burst: 1, over: drop}}"
@@ -79,11 +80,11 @@ static const struct row rows[] = {
 	{"two CPUs: SYN, new, beside 65,536 established", NEW(SMALL, 64 * K), 1.8, ONE_CPU, 2},
 	{"SYN, new, beside 1,048,576 established", NEW(LARGE, M), 0, LRU, 0},
 	{"SYN, new, --no-ladder, beside 65,536", NEW(BARE, 64 * K), 0.35, LRU, 0},
-	{"SYN-ACK, long after its SYN", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1, SYN, 0},
-	{"two CPUs: SYN-ACK, long after its SYN", P_SYNWAVE, SMALL, ASKED, 32 * K, 32 * K, SW_SERVER, SW_TCP_SYN | ACK, 0, NULL, 1.8, ONE_CPU, 2},
-	{"ACK of the handshake, long after", P_SYNWAVE, SMALL, HALF_OPEN, 32 * K, 32 * K, SW_CLIENT, ACK, 0, NULL, 1, SYN, 0},
-	{"FIN, long after", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1, SYN, 0},
-	{"two CPUs: FIN, long after", P_SYNWAVE, SMALL, OPEN, 32 * K, 32 * K, SW_CLIENT, ACK | SW_TCP_FIN, 0, NULL, 1.8, ONE_CPU, 2},
+	{"SYN-ACK, long after its SYN", LATE(ASKED, SW_SERVER, SW_TCP_SYN | ACK), 1, SYN, 0},
+	{"two CPUs: SYN-ACK, long after its SYN", LATE(ASKED, SW_SERVER, SW_TCP_SYN | ACK), 1.8, ONE_CPU, 2},
+	{"ACK of the handshake, long after", LATE(HALF_OPEN, SW_CLIENT, ACK), 1, SYN, 0},
+	{"FIN, long after", LATE(OPEN, SW_CLIENT, ACK | SW_TCP_FIN), 1, SYN, 0},
+	{"two CPUs: FIN, long after", LATE(OPEN, SW_CLIENT, ACK | SW_TCP_FIN), 1.8, ONE_CPU, 2},
 	{"1,024 at once: SYN", STEP(0), 0, SYN, 0},
 	{"1,024 at once: SYN-ACK", STEP(1), 1, SYN, 0},
 	{"1,024 at once: ACK of the handshake", STEP(2), 1, SYN, 0},

@@ -8,6 +8,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BENCH = ROOT + "/build/test/bench"
+TWO = "two CPUs: "
 
 
 def measure(bench, rows=""):
@@ -17,6 +18,18 @@ def measure(bench, rows=""):
         return json.loads(out)
     except ValueError:
         sys.exit(f"{bench}: prints no figures that this can read: it is of a commit before they were JSON")
+
+
+class Run:
+    """What measure() found: ns of each round above the empty program, on as many CPUs as the row's."""
+
+    def __init__(self, found):
+        self.bare = found["bare"]
+        self.rows = {r["name"]: r for r in found["rows"] if r["ns"]}
+
+    def ns(self, name):
+        empty = TWO + "empty" if name.startswith(TWO) else "empty"
+        return [a - b for a, b in zip(self.rows[name]["ns"], self.rows[empty]["ns"])]
 
 
 def machine():

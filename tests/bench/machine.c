@@ -69,6 +69,8 @@ static int program(struct bench *b, enum bench_program p, struct synwave_bpf *sk
 
 void bench_open(struct bench *b)
 {
+	if (libbpf_num_possible_cpus() > BENCH_CPUS)
+		die("more CPUs than it knows of", -E2BIG);
 	for (int i = 0; i < TABLES; i++)
 		b->skel[i] = load(flows[i], HALF_OPEN, i != BARE);
 	b->driver = driver_bpf__open_and_load();
@@ -134,8 +136,6 @@ static void set_turns(struct driver_bpf *d, u32 hosts, u32 cpus)
 
 	for (u32 i = 0; i < cpus; i++)
 		turn[i] = (u64)hosts / cpus * i;
-	if (libbpf_num_possible_cpus() > BENCH_CPUS)
-		die("more CPUs than it knows of", -E2BIG);
 	if (bpf_map_update_elem(bpf_map__fd(d->maps.turns), &zero, turn, 0))
 		die("turns", 0);
 }

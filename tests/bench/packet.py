@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """make bench: what a packet costs, as a table: each row next to a reference of the same round, to what was asked, and to
-what was recorded. RECORD=1 records the ratios of all rounds, RECORD=add adds them to the recorded ones (other runs, other noise). A filter measures a part of the rows."""
+what was recorded. RECORD=1 records the ratios of all rounds, RECORD=add adds them to the recorded ones (another run, another
+noise); rows that were not measured keep what they have. A filter measures a part of the rows."""
 import json
 import os
 import statistics
@@ -11,7 +12,6 @@ import bench
 
 RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recorded.json")
 SYN = "SYN, new, beside 65,536 established"
-TWO = "two CPUs: "
 # What a row's cost is divided by, and whether the empty program's own cost is left in on both sides.
 REFERENCES = {
     "parse": (("reference: parse a segment",), True),
@@ -29,37 +29,23 @@ GROWTH = {
 MOST_GROWTH = 2
 
 
-class Run:
-    """The rounds of one run, ns above the empty program."""
+def ratios_of(run, name):
+    """Of each round; None: nothing to compare it with."""
+    of = run.rows[name]["of"]
+    if of == "one CPU":
+        one = name.removeprefix(bench.TWO)
+        return [2 * a / b for a, b in zip(run.ns(one), run.ns(name))] if one in run.rows else None
+    if not of or any(r not in run.rows for r in REFERENCES[of][0]):
+        return None
+    references, floor = REFERENCES[of]
+    below = [sum(each) for each in zip(*(run.ns(r) for r in references))]
+    return [(a + floor * bare) / (b + floor * bare) for a, b, bare in zip(run.ns(name), below, run.bare)]
 
-    def __init__(self, found):
-        self.bare = found["bare"]
-        self.rows = {r["name"]: r for r in found["rows"] if r["ns"]}
-        self.rounds = range(len(self.bare))
 
-    def above(self, name, i):
-        empty = TWO + "empty" if name.startswith(TWO) else "empty"
-        return self.rows[name]["ns"][i] - self.rows[empty]["ns"][i]
-
-    def ns(self, name):
-        return [self.above(name, i) for i in self.rounds]
-
-    def ratios(self, name):
-        """Of each round; None: nothing to compare it with."""
-        of = self.rows[name]["of"]
-        if of == "one CPU":
-            one = name.removeprefix(TWO)
-            return [2 * self.above(one, i) / self.above(name, i) for i in self.rounds] if one in self.rows else None
-        if not of or any(r not in self.rows for r in REFERENCES[of][0]):
-            return None
-        references, floor = REFERENCES[of]
-        return [(self.above(name, i) + floor * self.bare[i]) /
-                (sum(self.above(r, i) for r in references) + floor * self.bare[i]) for i in self.rounds]
-
-    def growth(self, names):
-        if any(n not in self.rows for n in names):
-            return None
-        return [max(self.above(n, i) for n in names) / min(self.above(n, i) for n in names) for i in self.rounds]
+def growth_of(run, names):
+    if any(n not in run.rows for n in names):
+        return None
+    return [max(each) / min(each) for each in zip(*(run.ns(n) for n in names))]
 
 
 def spread(values, digits=0):
@@ -89,11 +75,11 @@ def drift(name, ratios, recorded, more_is_better=False):
 
 def table(run, recorded):
     print("| ns above the empty program, median of "
-          f"{len(run.rounds)} (least .. most) | | times | of | asked | recorded |\n| --- | ---: | ---: | --- | ---: | ---: |")
+          f"{len(run.bare)} (least .. most) | | times | of | asked | recorded |\n| --- | ---: | ---: | --- | ---: | ---: |")
     for name, row in run.rows.items():
         if name.endswith("empty") or row["of"] == "one CPU":
             continue
-        ratios = run.ratios(name)
+        ratios = ratios_of(run, name)
         times = [f"{statistics.median(ratios):.2f}", row["of"], asked(statistics.median(ratios), row["reach"]),
                  drift(name, ratios, recorded)] if ratios else [""] * 4
         print("| " + " | ".join([name, spread(run.ns(name))] + times) + " |")
@@ -103,14 +89,14 @@ def extras(run, recorded):
     """Growth and two CPUs: [name, ratios, asked, recorded]"""
     found = []
     for name, names in GROWTH.items():
-        ratios = run.growth(names)
+        ratios = growth_of(run, names)
         if ratios:
             found.append(["dearest by cheapest: " + name, ratios, asked(statistics.median(ratios), MOST_GROWTH),
                           drift(name, ratios, recorded)])
     for name, row in run.rows.items():
-        ratios = run.ratios(name) if row["of"] == "one CPU" else None
+        ratios = ratios_of(run, name) if row["of"] == "one CPU" else None
         if ratios:
-            found.append([f"two CPUs by one: {name.removeprefix(TWO)}", ratios,
+            found.append([f"two CPUs by one: {name.removeprefix(bench.TWO)}", ratios,
                           asked(statistics.median(ratios), row["reach"], True), drift(name, ratios, recorded, True)])
     if found:
         print("\n| | times (least .. most) | asked | recorded |\n| --- | ---: | ---: | ---: |")
@@ -118,16 +104,18 @@ def extras(run, recorded):
         print("| " + " | ".join([name, spread(ratios, 2), reach, was]) + " |")
 
 
-def record(run, recorded):
-    found = {name: run.ratios(name) for name in run.rows} | {name: run.growth(n) for name, n in GROWTH.items()}
-    lines = [f" {json.dumps(name)}: {[round(x, 3) for x in recorded.get(name, []) + ratios]}"
-             for name, ratios in found.items() if ratios]
+def record(run, recorded, add):
+    found = {name: ratios_of(run, name) for name in run.rows} | {name: growth_of(run, n) for name, n in GROWTH.items()}
+    for name, ratios in found.items():
+        if ratios:
+            recorded[name] = (recorded.get(name, []) if add else []) + [round(x, 3) for x in ratios]
+    lines = [f" {json.dumps(name)}: {ratios}" for name, ratios in recorded.items()]
     with open(RECORDED, "w", encoding="ascii") as f:
         f.write("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def main():
-    run = Run(bench.measure(bench.BENCH, sys.argv[1] if len(sys.argv) > 1 else ""))
+    run = bench.Run(bench.measure(bench.BENCH, sys.argv[1] if len(sys.argv) > 1 else ""))
     recorded = {}
     if os.path.exists(RECORDED):
         with open(RECORDED, encoding="ascii") as f:
@@ -137,7 +125,7 @@ def main():
     table(run, recorded)
     extras(run, recorded)
     if os.environ.get("RECORD"):
-        record(run, recorded if os.environ["RECORD"] == "add" else {})
+        record(run, recorded, os.environ["RECORD"] == "add")
 
 
 main()

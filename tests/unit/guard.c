@@ -385,7 +385,7 @@ static void test_first(void)
 	ruleset_first(&rs, word);
 	for (u32 i = 0; i < 20000; i++) {
 		struct rule_prefix p = {.addr = {0, 0, htonl(0xffff), htonl(rnd())}};
-		u32 wide = ntohl(p.addr[3]) >> 16, is = word[wide / 32] >> 2 * (wide & 31) & 3;
+		u32 wide = ntohl(p.addr[3]) >> 16, is = word[SW_FIRST_WORD(wide)] >> SW_FIRST_SHIFT(wide) & 3;
 		bool inside = false;
 
 		for (u32 k = 0; k < rs.prefixes; k++)

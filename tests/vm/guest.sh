@@ -12,12 +12,24 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
 cd "$VM_DIR" || exit
 
-# the kernel asks for its modules by itself; busybox finds them
+# The kernel asks for its modules by itself; busybox finds them. It takes a module that another is loading for loaded:
+# two tests that make the first veth pairs at once would find them unknown, so this waits.
 mkdir -p /lib/modules /run/bin
 ln -sfn "$VM_DIR/build/vm-kernel/lib/modules/$(uname -r)" "/lib/modules/$(uname -r)"
-ln -s "$(command -v busybox)" /run/bin/modprobe
+cat > /run/bin/modprobe << 'END'
+#!/bin/sh
+busybox modprobe "$@"
+status=$?
+for _ in $(seq 50); do # a module's own start may ask for another: not for ever
+	grep -q ' Loading ' /proc/modules || break
+	sleep 0.1
+done
+exit $status
+END
+chmod +x /run/bin/modprobe
 echo /run/bin/modprobe > /proc/sys/kernel/modprobe
 /run/bin/modprobe tun
+/run/bin/modprobe veth
 ip link set lo up
 [ -n "$MODEL_RUNS" ] || unset MODEL_RUNS
 

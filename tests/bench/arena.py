@@ -11,12 +11,14 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE + "/../e2e")
 import lib  # noqa: E402
-from lib import Fail, inside, ip, neighbour, run, sysctl, until  # noqa: E402
+import net  # noqa: E402
+from lib import Fail, inside, run, until  # noqa: E402
+from net import ip, neighbour, sysctl  # noqa: E402
 
 FLOOD, CLIENTS = lib.ROOT + "/build/test/flood", lib.ROOT + "/build/test/clients"
 GHOSTS = "198.18.0.0/15"  # 131,072 sources that do not exist
 HONEST = "10.10.0.0/16"  # every address of it is the client's machine
-SRV, CLI = lib.V4.srv, lib.V4.cli
+SRV, CLI = net.V4.srv, net.V4.cli
 CPUS = sorted(os.sched_getaffinity(0))
 NGINX = """daemon off; pid /run/nginx/pid; error_log stderr crit; worker_processes auto;
 events { worker_connections 8192; }
@@ -37,17 +39,17 @@ def cable():
     """As in lib.pair, with a queue for each CPU, and GRO: it makes both ends take redirected frames without XDP."""
     n = str(len(CPUS))
     for ns in ("srv", "cli"):
-        lib.netns(ns)
-    ip("srv", "link", "add", "eth0", "address", lib.MAC["srv"], "numtxqueues", n, "numrxqueues", n, "type", "veth",
-       "peer", "name", "eth0", "address", lib.MAC["cli"], "numtxqueues", n, "numrxqueues", n, "netns", "cli")
+        net.netns(ns)
+    ip("srv", "link", "add", "eth0", "address", net.MAC["srv"], "numtxqueues", n, "numrxqueues", n, "type", "veth",
+       "peer", "name", "eth0", "address", net.MAC["cli"], "numtxqueues", n, "numrxqueues", n, "netns", "cli")
     for ns, addr in (("srv", SRV), ("cli", CLI)):
         ip(ns, "link", "set", "eth0", "up")
-        lib.address(ns, "eth0", addr, 24)
+        net.address(ns, "eth0", addr, 24)
         with inside(ns):
             run("ethtool", "-K", "eth0", "gro", "on")
         queues(ns)
-    neighbour("srv", "eth0", CLI, lib.MAC["cli"])
-    neighbour("cli", "eth0", SRV, lib.MAC["srv"])
+    neighbour("srv", "eth0", CLI, net.MAC["cli"])
+    neighbour("cli", "eth0", SRV, net.MAC["srv"])
     ip("srv", "route", "add", "default", "via", CLI, "dev", "eth0")
 
 
@@ -77,7 +79,7 @@ class Held:
     REQUEST = b"GET / HTTP/1.1\r\nHost: held\r\n\r\n"
 
     def __init__(self, count):
-        self.socks = [lib.dial("cli", lib.V4, 80) for _ in range(count)]
+        self.socks = [net.dial("cli", net.V4, 80) for _ in range(count)]
         self.asked, self.lost, self.over = 0, None, threading.Event()
         self.thread = threading.Thread(target=self.talk, daemon=True)
         self.thread.start()
@@ -155,7 +157,7 @@ class Arena:
             nginx = subprocess.Popen(["nginx", "-e", "stderr", "-p", "/run/nginx", "-c", "/run/nginx/conf"])
         self.close.callback(nginx.wait, 20)
         self.close.callback(nginx.terminate)
-        until(lambda: nginx.poll() is None and lib.ss("srv", "listening"), "nginx to listen")
+        until(lambda: nginx.poll() is None and net.ss("srv", "listening"), "nginx to listen")
 
     def helper(self, ns, *argv):
         h = Helper(ns, FLOOD, *argv)
@@ -170,7 +172,7 @@ class Arena:
 
     def start_flood(self, seconds, source=GHOSTS, count=1 << 30, pps=0, cpus=CPUS):
         with inside("cli"):
-            return subprocess.Popen([FLOOD, "send", "eth0", source, SRV, "80", lib.MAC["cli"], lib.MAC["srv"],
+            return subprocess.Popen([FLOOD, "send", "eth0", source, SRV, "80", net.MAC["cli"], net.MAC["srv"],
                                      str(seconds), str(count), str(pps), ",".join(map(str, cpus))],
                                     stdout=subprocess.PIPE, text=True)
 

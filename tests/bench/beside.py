@@ -7,6 +7,7 @@ import subprocess
 from collections import namedtuple
 
 import lib
+import net
 from defences import nft, nothing, proxied, synwave, watched
 from lib import inside, run, until
 
@@ -41,7 +42,7 @@ GUARD = ("mode=enforce", "source.ipv4/32=1000000/s burst 1000000", "source.ipv4/
 
 def synproxy(peer):
     nft(SYNPROXY)(peer)
-    lib.sysctl("srv", netfilter__nf_conntrack_tcp_loose=0)
+    net.sysctl("srv", netfilter__nf_conntrack_tcp_loose=0)
 
 
 def xdp_filter(peer):
@@ -64,7 +65,7 @@ def tcpstates(peer):
         if p.poll() is not None:
             with open(peer.printed, encoding="utf-8") as f:
                 raise lib.Skip(f"tcpstates: {f.read().strip()}")
-        run("nsenter", "--net=/run/netns/cli", "curl", "-s", f"http://{lib.V4.srv}/")
+        run("nsenter", "--net=/run/netns/cli", "curl", "-s", f"http://{net.V4.srv}/")
         return printed(peer)
     until(tells, "tcpstates to print")
 

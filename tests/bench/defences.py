@@ -2,7 +2,8 @@
 """What stands between the flood and nginx: one a row."""
 from collections import namedtuple
 
-import lib
+import instance
+import net
 from arena import GHOSTS
 from lib import inside, run
 
@@ -38,12 +39,12 @@ def nft(rules):
 
 def synproxy(arena):
     nft(SYNPROXY)(arena)
-    lib.sysctl("srv", netfilter__nf_conntrack_tcp_loose=0)
+    net.sysctl("srv", netfilter__nf_conntrack_tcp_loose=0)
 
 
 def synwave(*rules, mode="native", more=()):
     def setup(arena):
-        sw = lib.Synwave("bench")
+        sw = instance.Synwave("bench")
         sw.cmd("attach", "eth0", "--mode", mode, *more)
         arena.close.callback(sw.detach)
         if rules:

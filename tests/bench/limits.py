@@ -6,7 +6,9 @@ import struct
 import threading
 import time
 
+import instance
 import lib
+import net
 from arena import Arena, Held, result
 from lib import inside, run
 from rounds import percentile
@@ -21,9 +23,9 @@ def one_limit(name, flooders, rate, neighbour, count, seconds):
     counts is what the guard let pass."""
     with Arena(ghosts=flooders) as a:
         a.cookies(2)
-        lib.ip("cli", "route", "add", "local", "198.18.0.0/20", "dev", "lo")
+        net.ip("cli", "route", "add", "local", "198.18.0.0/20", "dev", "lo")
         sink = a.sink()
-        sw = lib.Synwave("bench")
+        sw = instance.Synwave("bench")
         sw.cmd("attach", "eth0", "--mode", "native")
         a.close.callback(sw.detach)
         sw.cmd("guard", "set", "mode=enforce", *ROWS)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from stage import isolate, lib, machine, prepare, write
+from stage import isolate, lib, machine, net, prepare, write
 
 OUT = lib.ROOT + "/build/bench-peers.json"
 CPUS = sorted(os.sched_getaffinity(0))
@@ -37,13 +37,13 @@ class Peer:
     def __enter__(self):
         try:
             self.close.callback(lambda: [lib.run("ip", "netns", "del", ns, ok=None) for ns in ("srv", "cli")])
-            lib.pair()
+            net.pair()
             os.makedirs("/run/nginx", exist_ok=True)
             with open("/run/nginx/conf", "w") as f:
                 f.write(NGINX)
             self.start("nginx", "-e", "stderr", "-p", "/run/nginx", "-c", "/run/nginx/conf")
             self.start("iperf3", "-s")
-            lib.until(lambda: lib.ss("srv", "listening") >= 2, "nginx and iperf3 to listen")
+            lib.until(lambda: net.ss("srv", "listening") >= 2, "nginx and iperf3 to listen")
         except BaseException:
             self.close.close()
             raise
@@ -72,7 +72,7 @@ def cpu_ns():
 def iperf(streams, seconds):
     """Bits a second. The ends have a CPU each: who shares one with whom is not left to chance."""
     with lib.inside("cli"):
-        r = lib.run("iperf3", "-c", lib.V4.srv, "-J", "-P", str(streams), "-t", str(seconds), "-A",
+        r = lib.run("iperf3", "-c", net.V4.srv, "-J", "-P", str(streams), "-t", str(seconds), "-A",
                     f"{CPUS[0]},{CPUS[-1]}", timeout=seconds + 20)
     found = json.loads(r.stdout)
     if "sum_received" not in found["end"]:
@@ -83,7 +83,7 @@ def iperf(streams, seconds):
 def wrk(seconds):
     """(connections a second, connections): each with one request, closed by the server."""
     with lib.inside("cli"):
-        out = lib.run("wrk", "-t", "2", "-c", "64", "-d", f"{seconds}s", "-H", "Connection: close", f"http://{lib.V4.srv}/",
+        out = lib.run("wrk", "-t", "2", "-c", "64", "-d", f"{seconds}s", "-H", "Connection: close", f"http://{net.V4.srv}/",
                       timeout=seconds + 20).stdout
     done = int(re.search(r"(\d+) requests in", out)[1])
     if "Non-2xx" in out or not done:

@@ -7,6 +7,7 @@ import struct
 import time
 from contextlib import contextmanager
 
+import instance
 import lib
 
 BPF_ENABLE_STATS = 32
@@ -14,7 +15,7 @@ BPF_ENABLE_STATS = 32
 
 @contextmanager
 def counting():
-    fd, _ = lib.bpf(BPF_ENABLE_STATS, struct.pack("I", 0))
+    fd, _ = instance.bpf(BPF_ENABLE_STATS, struct.pack("I", 0))
     if fd < 0:
         raise lib.Skip("BPF_ENABLE_STATS: Linux 5.8 or newer, and CAP_SYS_ADMIN")
     try:
@@ -26,7 +27,7 @@ def counting():
 def readings():
     """{name: (runs, ns)} of what hangs on the server's interface."""
     out = {}
-    for kind, number in lib.attached("srv"):
+    for kind, number in instance.attached("srv"):
         if kind == "prog":
             p = json.loads(lib.run("bpftool", "-j", "prog", "show", "id", str(number)).stdout)
             out[p["name"]] = (p.get("run_cnt", 0), p.get("run_time_ns", 0))

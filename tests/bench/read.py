@@ -12,7 +12,7 @@ import sys
 import time
 from collections import namedtuple
 
-from stage import isolate, lib, machine, prepare, write
+from stage import instance, isolate, lib, machine, net, prepare, write
 
 OUT = lib.ROOT + "/build/bench-read.json"
 # reach: seconds of the CPU, which on a quiet machine are those of the clock; lines: it is for a million of them
@@ -32,10 +32,10 @@ STAYING = ("time_wait", "closed", "syn_recv", "syn_sent", "last_ack", "fin_wait"
 
 def fill(scale):
     """An instance whose table holds 2^scale connections, none of which leaves it while it is read."""
-    lib.netns("srv")
-    lib.netns("cli")
-    lib.veth("srv", "eth0", lib.MAC["srv"], "cli", "eth0", lib.MAC["cli"])
-    sw = lib.Synwave("bench")
+    net.netns("srv")
+    net.netns("cli")
+    net.veth("srv", "eth0", net.MAC["srv"], "cli", "eth0", net.MAC["cli"])
+    sw = instance.Synwave("bench")
     timeouts = [word for name in STAYING for word in ("--timeout", name + "=1d")]
     sw.cmd("attach", "eth0", "--mode", "native", "--flows", str(3 << (scale - 1)), "--half-open", str(1 << 18), *timeouts)
     with lib.inside("srv"):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """One round: a defence, clients before, during and after a flood, and what became of all of them."""
 import contextlib
+import ctypes
 import os
 import statistics
 import struct
 import time
 
-import lib
+import instance
 from arena import CPUS, Arena, Held, memory, netdev, result
 
 HELD = 20  # established connections that talk on
@@ -23,9 +24,9 @@ def percentile(values, share):
 def map_bytes(pin):
     """What the maps of an instance take, by the kernel's own account."""
     total = 0
-    for path in lib.pins(pin):
-        name = lib.ctypes.create_string_buffer(path.encode())
-        fd, _ = lib.bpf(lib.BPF_OBJ_GET, struct.pack("QII", lib.ctypes.addressof(name), 0, 0))
+    for path in instance.pins(pin):
+        name = ctypes.create_string_buffer(path.encode())
+        fd, _ = instance.bpf(instance.BPF_OBJ_GET, struct.pack("QII", ctypes.addressof(name), 0, 0))
         if fd >= 0:
             with open(f"/proc/self/fdinfo/{fd}") as f:
                 info = dict(line.split(":", 1) for line in f if ":" in line)

@@ -11,7 +11,9 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, HERE + "/../e2e"]
 sys.dont_write_bytecode = True
+import instance  # noqa: E402, F401 (for the benchmarks)
 import lib  # noqa: E402
+import net  # noqa: E402, F401
 
 PROGRAM = os.environ.get("SYNWAVE", lib.ROOT + "/build/synwave")
 

@@ -7,8 +7,10 @@ import struct
 import sys
 import time
 
-from lib import (MAC, OPTIONS, SYN, V4, Fail, Synwave, address, attached, deaf, dig, ethernet, ghosts, inside, listener,
-                 netns, packet, part, part_at_once, pins, ss, talk, until, veth, wire)
+from frames import OPTIONS, SYN, ethernet, packet
+from instance import Synwave, attached, pins
+from lib import Fail, dig, inside, until
+from net import MAC, V4, address, deaf, ghosts, listener, netns, part, part_at_once, ss, talk, veth, wire
 
 
 class Hosts:

@@ -7,8 +7,9 @@ import os
 import shutil
 import socket
 
-from lib import (SYNWAVE, V4, Fail, Skip, Synwave, attached, check, equal, inside, listener, meet, nothing_left,
-                 pair, part, run, scenario)
+from instance import Synwave, attached, nothing_left
+from lib import SYNWAVE, Fail, Skip, check, equal, inside, run, scenario
+from net import V4, listener, meet, pair, part
 
 MUST = os.environ.get("E2E_DISPATCHER") == "1"  # it runs on this kernel: being alone is a failure
 XDP = {"native": "native", "generic": "skb"}  # xdp-filter's words

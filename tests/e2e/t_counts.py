@@ -2,8 +2,9 @@
 """The numbers of `stats` and `flows` are the kernel's."""
 import time
 
-from lib import (FAMILIES, MODE_NAMES, V4, Synwave, check, equal, half_open, listener, meet, netstat, nothing_left,
-                 pair, part, part_at_once, refused, scenario, ss, tally)
+from instance import MODE_NAMES, Synwave, nothing_left, tally
+from lib import check, equal, scenario
+from net import FAMILIES, V4, half_open, listener, meet, netstat, pair, part, part_at_once, refused, ss
 
 
 @scenario(mode=MODE_NAMES, family=FAMILIES)

@@ -3,8 +3,10 @@
 import os
 import threading
 
-from lib import (PATIENCE, SYN, V4, Skip, Synwave, check, equal, ethernet, inside, listener, meet, nothing_left, packet,
-                 pair, part, scenario, until, wire, MAC, OPTIONS)
+from frames import OPTIONS, SYN, ethernet, packet
+from instance import Synwave, nothing_left
+from lib import PATIENCE, Skip, check, equal, inside, scenario, until
+from net import MAC, V4, listener, meet, pair, part, wire
 
 CPUS = "/sys/devices/system/cpu/"
 ROUND = 25  # connections on each CPU

@@ -6,8 +6,9 @@ import json
 import os
 import struct
 
-from lib import (BPF_OBJ_GET, V4, Synwave, attached, bpf, check, equal, exists, inside, listener, meet,
-                 nothing_left, owned, pair, part, run, scenario, until, veth)
+from instance import BPF_OBJ_GET, Synwave, attached, bpf, exists, nothing_left, owned
+from lib import check, equal, inside, run, scenario, until
+from net import V4, listener, meet, pair, part, veth
 from t_foreign import BPF_OBJ_PIN, PASS, SCHED_CLS, XDP, another
 
 SMALL = ("--mode", "tc", "--flows", "4096", "--half-open", "1024")

@@ -8,8 +8,9 @@ import struct
 import subprocess
 import time
 
-from lib import (MODE_NAMES, PATIENCE, SYNWAVE, V4, Synwave, check, equal, half_open, inside, listener, meet,
-                 nothing_left, pair, part, run, scenario, talk, until)
+from instance import MODE_NAMES, Synwave, nothing_left
+from lib import PATIENCE, SYNWAVE, check, equal, inside, run, scenario, until
+from net import V4, half_open, listener, meet, pair, part, talk
 from t_faults_net import SMALL, one_connection
 from t_trace import Trace
 

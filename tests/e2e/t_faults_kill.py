@@ -3,8 +3,9 @@
 import os
 
 from killer import OWNERSHIP, Victim, kills, seeded
-from lib import (MODE_NAMES, SYNWAVE, V4, Synwave, attached, check, equal, half_open, inside, listener, meet,
-                 nothing_left, owned, pair, part, pins, run, scenario, talk, until, veth)
+from instance import MODE_NAMES, Synwave, attached, nothing_left, owned, pins
+from lib import SYNWAVE, check, equal, inside, run, scenario, until
+from net import V4, half_open, listener, meet, pair, part, talk, veth
 from t_foreign import SCHED_CLS, XDP, another, tcx_link
 from t_life import Traffic
 from t_share import GROUP, closed, mode as mode_of

@@ -5,9 +5,9 @@ import json
 import os
 import subprocess
 
-from lib import (MAC, MODE_NAMES, MODES, PATIENCE, SYNWAVE, TC, V4, Skip, Synwave, address, attached, check, equal,
-                 half_open, inside, ip, listener, meet, neighbour, netns, nothing_left, owned, pair, part, pins, run,
-                 scenario, until)
+from instance import MODES, MODE_NAMES, TC, Synwave, attached, nothing_left, owned, pins
+from lib import PATIENCE, SYNWAVE, Skip, check, equal, inside, run, scenario, until
+from net import MAC, V4, address, half_open, ip, listener, meet, neighbour, netns, pair, part
 from t_foreign import SCHED_CLS, XDP, another, tcx_link
 
 SMALL = ("--flows", "4096", "--half-open", "1024")

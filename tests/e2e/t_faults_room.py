@@ -3,7 +3,8 @@
 import os
 import subprocess
 
-from lib import SYNWAVE, Skip, Synwave, attached, check, equal, inside, nothing_left, owned, pins, run, scenario, until
+from instance import Synwave, attached, nothing_left, owned, pins
+from lib import SYNWAVE, Skip, check, equal, inside, run, scenario, until
 from t_faults import instance, line, seen, two_devices
 
 

@@ -3,7 +3,9 @@
 import json
 import os
 
-from lib import SYNWAVE, V4, Skip, check, equal, half_open, inside, listener, nothing_left, run, scenario
+from instance import nothing_left
+from lib import SYNWAVE, Skip, check, equal, inside, run, scenario
+from net import V4, half_open, listener
 from t_faults import READING, bpftool, instance, line, seen, taken_away, two_devices
 
 KINDS = {"array": "percpu_array", "percpu_array": "array", "hash": "percpu_hash", "percpu_hash": "hash"}

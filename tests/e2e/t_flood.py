@@ -4,8 +4,9 @@ import os
 import random
 import resource
 
-from lib import (FAMILIES, MAC, MODE_NAMES, SYNFLOOD, Synwave, check, equal, ghosts, inside, listener, meet,
-                 nothing_left, pair, part, run, scenario, talk, tally)
+from instance import MODE_NAMES, Synwave, nothing_left, tally
+from lib import SYNFLOOD, check, equal, inside, run, scenario
+from net import FAMILIES, MAC, ghosts, listener, meet, pair, part, talk
 
 SOURCES = {"ipv4": ("198.18.0.0", "198.18.0.0/16"), "ipv6": ("fd00:66::", "fd00:66::/64")}
 

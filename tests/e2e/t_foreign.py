@@ -4,8 +4,9 @@ import ctypes
 import os
 import struct
 
-from lib import (FAMILIES, MODE_NAMES, TC, TCX, V4, Skip, Synwave, attached, bpf, check, equal, inside, ip, listener,
-                 meet, nothing_left, pair, part, run, scenario, ss, talk, until)
+from instance import MODE_NAMES, TC, TCX, Synwave, attached, bpf, nothing_left
+from lib import Skip, check, equal, inside, run, scenario, until
+from net import FAMILIES, V4, ip, listener, meet, pair, part, ss, talk
 
 BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_LINK_CREATE = 5, 6, 28
 SCHED_CLS, XDP = 3, 6

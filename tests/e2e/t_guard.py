@@ -5,10 +5,11 @@ import json
 import socket
 import subprocess
 
-from lib import (FAMILIES, MAC, MODE_NAMES, OPTIONS, SYN, SYNFLOOD, V4, V6, Fail, Synwave, address, check, equal,
-                 ethernet, ghosts, inside, ip, listener, meet, neighbour, netstat, nothing_left, packet, pair, part,
-                 refused, run, scenario, sysctl, talk, until, wire)
-from frames import ACK
+from frames import ACK, OPTIONS, SYN, ethernet, packet
+from instance import MODE_NAMES, Synwave, nothing_left
+from lib import SYNFLOOD, Fail, check, equal, inside, scenario, until
+from net import (FAMILIES, MAC, V4, V6, address, ghosts, ip, listener, meet, neighbour, netstat, pair, part, refused,
+                 sysctl, talk, wire)
 
 WSCALE, SACK, STAMPS = 4, 2, 1  # TCPI_OPT_*
 

@@ -9,9 +9,9 @@ import struct
 import subprocess
 import time
 
-from lib import (MODE_NAMES, MODES, SYNWAVE, V4, Synwave, address, attached, check, dial, equal, exists, half_open,
-                 inside, ip, listener, meet, netns, nothing_left, owned, pair, part, pins, run, scenario, ss, sysctl,
-                 talk, tally, until, veth)
+from instance import MODES, MODE_NAMES, Synwave, attached, exists, nothing_left, owned, pins, tally
+from lib import SYNWAVE, check, equal, inside, run, scenario, until
+from net import V4, address, dial, half_open, ip, listener, meet, netns, pair, part, ss, sysctl, talk, veth
 
 
 @scenario(mode=MODE_NAMES)

@@ -6,8 +6,9 @@ import json
 import os
 import socket
 
-from lib import (MODE_NAMES, OLDER, V4, Synwave, attached, check, equal, inside, listener, meet, nothing_left, pair, part,
-                 run, scenario, sysctl, until)
+from instance import MODE_NAMES, Synwave, attached, nothing_left
+from lib import OLDER, check, equal, inside, run, scenario, until
+from net import V4, listener, meet, pair, part, sysctl
 from t_guard import client, guard, meet_from, offered
 
 BTF = "/sys/kernel/btf"

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 
-from lib import (FAMILIES, MAC, MODE_NAMES, V4, V6, Skip, Synwave, address, check, equal, half_open, inside, listener,
-                 meet, neighbour, netns, netstat, nothing_left, pair, part, refused, run, scenario, ss, sysctl, talk,
-                 tally, until)
+from instance import MODE_NAMES, Synwave, nothing_left, tally
+from lib import Skip, check, equal, inside, run, scenario, until
+from net import (FAMILIES, MAC, V4, V6, address, half_open, listener, meet, neighbour, netns, netstat, pair, part,
+                 refused, ss, sysctl, talk)
 
 NGINX = """
 daemon off; master_process off; pid {dir}/pid; error_log stderr crit;

@@ -12,8 +12,11 @@ import stat
 import time
 
 import lib
-from lib import (ACK, FAMILIES, MAC, OPTIONS, PATIENCE, SYN, SYNWAVE, V4, Synwave, address, check, equal, ethernet, inside,
-                 ip, listener, meet, nothing_left, packet, pair, read_packet, run, scenario, talk, veth, wire)
+import net
+from frames import ACK, OPTIONS, SYN, ethernet, packet, read_packet
+from instance import Synwave, nothing_left
+from lib import PATIENCE, SYNWAVE, check, equal, inside, run, scenario
+from net import FAMILIES, MAC, V4, address, ip, listener, meet, pair, talk, veth, wire
 from t_share import GROUP, as_, closed, nobody
 
 CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")  # but for the line feed
@@ -286,7 +289,7 @@ def answers(s, to, patience):
 def challenge_is_no_amplifier(mode, f):
     """One answer a SYN, not sent again, hardly longer than what was asked; and what its ACK is good for."""
     pair()
-    lib.sysctl("srv", ipv4__tcp_syncookies=2)
+    net.sysctl("srv", ipv4__tcp_syncookies=2)
     with inside("cli"):  # no RST from the kernel for connections that only we know
         run("nft", "add table inet t; add chain inet t o { type filter hook output priority 0; }; "
             "add rule inet t o tcp flags & rst == rst drop")
@@ -341,7 +344,7 @@ def forged_neighbour(mode):
     server = listener("srv", V4, 80)
     for n in range(1, 41):
         address("cli", "eth0", f"10.9.0.{100 + n}", 24)
-        lib.neighbour("srv", "eth0", f"10.9.0.{100 + n}", MAC["cli"])
+        net.neighbour("srv", "eth0", f"10.9.0.{100 + n}", MAC["cli"])
     sw.cmd("guard", "set", "mode=enforce", "source.ipv4/32=1/h burst 3")
     w = wire("cli")
     for i in range(2000):

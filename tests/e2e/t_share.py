@@ -7,8 +7,9 @@ import os
 import stat
 import struct
 
-from lib import (BPF_OBJ_GET, MODE_NAMES, SYNWAVE, V4, Synwave, bpf, check, equal, inside, listener, meet, nothing_left,
-                 pair, part, pins, run, scenario)
+from instance import BPF_OBJ_GET, MODE_NAMES, Synwave, bpf, nothing_left, pins
+from lib import SYNWAVE, check, equal, inside, run, scenario
+from net import V4, listener, meet, pair, part
 
 GROUP, OTHER = 61465, 61466
 LOOKUP, UPDATE = 1, 2  # BPF_MAP_*_ELEM

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """`synwave top` on a terminal of tmux: what is on the screen, what keys do, and that the terminal comes back."""
+import contextlib
+import json
 import os
 import re
 import signal
 import threading
 
+import instance
 import lib
-from lib import V4, V6, Synwave, address, check, equal, half_open, inside, ip, listener, meet, neighbour, nothing_left, \
-    pair, part, refused, run, scenario, until, veth
+import net
+from instance import Synwave, nothing_left
+from lib import check, equal, inside, run, scenario, until
+from net import V4, V6, address, half_open, ip, listener, meet, neighbour, pair, part, refused, veth
 from screen import Screen
 from t_guard import client, meet_from, shut_out
 
@@ -55,7 +60,7 @@ def top_numbers():
     web, mail = listener("srv", V4, 80), listener("srv", V6, 25)
     long = "fd00:9::1234:5678:9abc:def0"
     address("srv", "eth0", long, 64)
-    neighbour("cli", "eth0", long, lib.MAC["srv"])
+    neighbour("cli", "eth0", long, net.MAC["srv"])
     held = [meet(web, "cli", V4) for _ in range(3)] + [meet(mail, "cli", V6)]
     for _ in range(5):
         part(*meet(web, "cli", V4))
@@ -66,7 +71,7 @@ def top_numbers():
     look = screen.tidy(lambda s: s.number("half-open") == "1,200")
     equal([look.number(n) for n in ("established", "TIME_WAIT", "on this host")], ["4", "5", "0"], "gauges")
     equal([look.number(n) for n in ("SYN/s", "handshakes/s", "failures/s")], ["0", "0", "0"], "rates")
-    check(look.lines[0].startswith(f"synwave  eth0 {lib.TC}/{lib.TC}  guard off "), look.lines[0])
+    check(look.lines[0].startswith(f"synwave  eth0 {instance.TC}/{instance.TC}  guard off "), look.lines[0])
     check(re.search(r"every 0.2s  \d\d:\d\d:\d\d$", look.lines[0]), look.lines[0])
     check("guard passed/s" not in look.text, "rates of a guard that is off")
     rows = look.table()
@@ -88,7 +93,7 @@ def top_numbers():
             equal({"COMPL./s", "LIMITED/s"} & set(look.table()[0]), more, f"columns of {columns}x{rows}")
         check("REFUSED" not in look.table()[0] and "HALF-OPEN" in look.table()[0], "columns of 64x18")
         with listener("srv", V6, 443, long):
-            lib.dial("cli", V6, 443, long).close()
+            net.dial("cli", V6, 443, long).close()
             look = screen.tidy(f"[{long}]:443 ")
             check("COMPLETED" not in look.table()[0], "a long name takes the room of other columns")
             screen.resize(132, 50)
@@ -200,7 +205,7 @@ def top_guard():
     shut_out(a, V4, 80)
     screen.until(lambda s: s.number("guard dropped/s") != "-" and len(s.names()) == 3)
     look = screen.tidy(lambda s: s.number("guard dropped/s") == "0")
-    told = {t["source"]: (f"{t['count']:,}", str(t["error"]), t["reason"]) for t in lib.json.loads(
+    told = {t["source"]: (f"{t['count']:,}", str(t["error"]), t["reason"]) for t in json.loads(
         sw.cmd("guard", "show", "--json").stdout)["top"]}
     equal({r["name"]: (r["SYN"], r["AT MOST OFF"], r["REASON"]) for r in look.table()}, told, "sources")
     equal({r["name"] for r in look.table()}, {"10.77.0.7", "10.77.0.9", f"{a}/32"}, "names of the sources")
@@ -269,7 +274,7 @@ def top_outlives_the_instance():
 
 def pid_of_top():
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        with lib.contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
             if f.read().startswith(b"synwave\0top\0"):
                 return int(pid)
     return None

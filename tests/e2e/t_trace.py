@@ -4,8 +4,9 @@ import json
 import signal
 import subprocess
 
-from lib import (FAMILIES, MODE_NAMES, PATIENCE, SYNWAVE, V4, V6, Synwave, address, check, equal, half_open, inside,
-                 listener, meet, nothing_left, pair, part, part_at_once, refused, run, scenario, talk, until, veth)
+from instance import MODE_NAMES, Synwave, nothing_left
+from lib import PATIENCE, SYNWAVE, check, equal, inside, run, scenario, until
+from net import FAMILIES, V4, V6, address, half_open, listener, meet, pair, part, part_at_once, refused, talk, veth
 
 
 class Trace:

@@ -4,10 +4,11 @@ import os
 import socket
 import time
 
-from lib import (ACK, FAMILIES, FIN, MAC, MODE_NAMES, OPTIONS, PSH, RST, SYN, V4, Synwave, address, check, deaf,
-                 equal, ethernet, half_open, hearing, inside, ip, listener, meet, neighbour, netns, netstat,
-                 nothing_left, packet, pair, part, read_tun, refused, scenario, ss, sysctl, talk, tally, tun, until,
-                 veth, wire)
+from frames import ACK, FIN, OPTIONS, PSH, RST, SYN, ethernet, packet
+from instance import MODE_NAMES, Synwave, nothing_left, tally
+from lib import check, equal, inside, scenario, until
+from net import (FAMILIES, MAC, V4, address, deaf, half_open, hearing, ip, listener, meet, neighbour, netns, netstat,
+                 pair, part, read_tun, refused, ss, sysctl, talk, tun, veth, wire)
 
 Q, AD = 0x8100, 0x88a8
 TAGS = [(Q,), (AD,), (AD, Q), (Q, Q), (AD, AD, Q), (Q, AD, Q, AD)]

@@ -15,8 +15,10 @@ from collections import Counter
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE + "/../e2e", HERE + "/../bench"]
 import lib  # noqa: E402
+import net  # noqa: E402
 from arena import memory  # noqa: E402, F401 (for the loads)
-from lib import FAMILIES, Fail, check, inside, ip, sysctl, until  # noqa: E402
+from lib import Fail, check, inside, until  # noqa: E402
+from net import FAMILIES, ip, sysctl  # noqa: E402
 from rounds import map_bytes  # noqa: E402, F401
 
 PEERS = lib.ROOT + "/build/test/peers"
@@ -28,7 +30,7 @@ TW_BUCKETS = 1 << 22  # else the kernel ends a TIME_WAIT before its time
 
 def build():
     """lib.pair, and addresses by the thousand behind the client's end."""
-    lib.pair()
+    net.pair()
     for f in FAMILIES:
         ip("cli", "route", "add", "local", CROWD[f.name][0], "dev", "lo")
         ip("srv", "route", "add", CROWD[f.name][0], "via", f.cli, "dev", "eth0")

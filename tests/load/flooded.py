@@ -4,7 +4,8 @@ and clients who are served all the time: allowed ones and known ones under both,
 import time
 from statistics import median
 
-import lib
+import instance
+import net
 from arena import Arena, result
 from field import Exporter, Samples, lost, machine, map_bytes, memory
 from lib import check, equal
@@ -21,8 +22,8 @@ MORE_RSS, MORE_SLAB = 1024, 256 << 10  # kB that are no leak: of a heap that set
 
 def begin(arena, mode):
     """The server's side, and the known clients' first visit."""
-    lib.ip("cli", "route", "add", "local", "10.11.0.0/16", "dev", "lo")
-    sw = lib.Synwave("load")
+    net.ip("cli", "route", "add", "local", "10.11.0.0/16", "dev", "lo")
+    sw = instance.Synwave("load")
     sw.cmd("attach", "eth0", "--mode", mode)
     arena.close.callback(sw.detach)
     sw.cmd("guard", "set", "mode=enforce", LIMIT + "cookie")

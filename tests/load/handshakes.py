@@ -5,7 +5,7 @@ does when more come at once than its ring holds. A RST that was lost leaves the 
 import os
 import time
 
-import lib
+import instance
 from field import Peers, Samples, build, difference, lost, machine, mib, sockets
 from lib import check, equal, until
 
@@ -113,7 +113,7 @@ def timewait(sw):
 
 def play(count, mode="tc", inflight=256, flows=1 << 20, timeouts=()):
     build()
-    sw = lib.Synwave("load")
+    sw = instance.Synwave("load")
     words = [w for t in timeouts for w in ("--timeout", t)]
     sw.cmd("attach", "eth0", "--mode", mode, "--flows", str(flows), *words)
     zero = {ns: mib(ns) for ns in ("srv", "cli")}
@@ -134,7 +134,7 @@ def play(count, mode="tc", inflight=256, flows=1 << 20, timeouts=()):
           f"ends that are in a state: {stats['states']}")
     equal(sw.flows("--state", "TIME_WAIT"), [], "connections in TIME_WAIT")
     sw.detach()
-    lib.nothing_left(sw)
+    instance.nothing_left(sw)
     return {"machine": machine(), "mode": mode, "count": count, "seconds": seconds, "rate": count / seconds,
             "peers": n["client"], "open": n["server"]["open"], "samples": samples.count, "slowest": samples.slowest, "segments": seen, "time_wait": waiting,
             "over": over, "kernel": kernel, "handshakes": stats["handshakes"], "teardowns": stats["teardowns"]}

@@ -7,7 +7,7 @@ import select
 import subprocess
 import time
 
-import lib
+import instance
 from field import PORT, Exporter, Peers, Samples, build, machine, map_bytes, memory, mib, rss, sockets
 from lib import SYNWAVE, equal, inside, until
 
@@ -83,7 +83,7 @@ def ask(sw, count):
 
 def play(count, mode="tc", flows=None, half_open=65536):
     build()
-    sw = lib.Synwave("load")
+    sw = instance.Synwave("load")
     sw.cmd("attach", "eth0", "--mode", mode, "--flows", str(flows or 2 * count), "--half-open", str(half_open))
     samples, zero, start = Samples(sw), memory(), mib("srv")
     pairs, seconds = fill(count, samples)
@@ -103,7 +103,7 @@ def play(count, mode="tc", flows=None, half_open=65536):
               states__local__ESTABLISHED=0, teardowns__in_progress=0)
     bytes_of_maps = map_bytes(sw.pin)
     sw.detach()
-    lib.nothing_left(sw)
+    instance.nothing_left(sw)
     return {"machine": machine(), "mode": mode, "count": count, "seconds": seconds, "closing": closing, "took": took,
             "processes": 2 * len(pairs), "socket_kb": zero["available"] - full["available"], "map_bytes": bytes_of_maps,
             "tables": stats["tables"], "samples": samples.count, "slowest": samples.slowest}

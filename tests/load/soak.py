@@ -3,9 +3,10 @@
 after, and each number must lie between. What moved in the meantime is asked for again."""
 import time
 
-import lib
+import instance
 from field import Exporter, Peers, Samples, build, difference, machine, map_bytes, mib, sockets
-from lib import FAMILIES, check, equal, half_open, until
+from lib import check, equal, until
+from net import FAMILIES, half_open
 
 RATE, HOLD, WAYS = 150, 8000, "40,40,6,6,8"  # connections a second, ms that they live at most, percent as in peers.c
 GHOSTS = 20  # half-open ones, each five seconds, of either family
@@ -97,7 +98,7 @@ def quiet(sw, client, server):
 
 def play(seconds, mode="tc", rate=RATE, hold=HOLD, every=EVERY):
     build()
-    sw = lib.Synwave("load")
+    sw = instance.Synwave("load")
     sw.cmd("attach", "eth0", "--mode", mode)
     zero = mib("srv")
     exporter, samples, ghosts = Exporter(sw.pin), Samples(sw), Ghosts()
@@ -127,7 +128,7 @@ def play(seconds, mode="tc", rate=RATE, hold=HOLD, every=EVERY):
     for p in (client, server, exporter):
         p.end()
     sw.detach()
-    lib.nothing_left(sw)
+    instance.nothing_left(sw)
     return {"machine": machine(), "mode": mode, "seconds": seconds, "connected": c["connected"], "refused": c["refused"],
             "samples": len(witness.tries), "readings": sum(witness.tries), "most_tries": max(witness.tries),
             "first_try": sum(t == 1 for t in witness.tries), "late": witness.late, "dead": witness.dead,

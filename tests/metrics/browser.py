@@ -7,8 +7,10 @@ import os
 import signal
 
 import lib
+import net
 from chromium import Browser
-from lib import V4, check, dig, equal
+from lib import check, dig, equal
+from net import V4
 from tools import Server, fetch, same, test
 
 # Pixel columns of a chart in which a line of a colour is drawn, as [from, to) stretches. Neighbours of a pixel or two
@@ -282,6 +284,6 @@ def browser_shows_nothing_attached(w, b):
     w.sw.attach("eth0", mode="tc")
     b.until(f"{STATE} === 'Live.' && document.querySelectorAll('#charts canvas').length > 0", "the numbers to appear")
     fetch(8000)
-    lib.half_open(V4, 7, 8000)
+    net.half_open(V4, 7, 8000)
     b.until("document.querySelector('[data-k=half_open]').textContent === '7'", "half-open connections")
     b.events = [e for e in b.events if e[0] != "Log.entryAdded" or "503" not in e[1]["entry"]["text"]]

@@ -10,7 +10,7 @@ import threading
 import time
 
 import lib
-from lib import V4, check, equal, until
+from lib import check, equal, until
 from tools import OPENMETRICS, parse, test
 
 

@@ -5,7 +5,9 @@ import os
 import re
 
 import lib
-from lib import V4, Skip, check, equal
+import net
+from lib import Skip, check, equal
+from net import V4
 from tools import TOP, parse, test
 
 FILE = TOP + "/deploy/kubernetes/daemonset.yaml"
@@ -75,8 +77,8 @@ def containers_do_with_it(w):
     try:
         for _ in range(2):  # a pod, and the next one
             as_container(attach)
-        door = lib.listener("srv", V4, 8001)
-        lib.part(*lib.meet(door, "cli", V4))
+        door = net.listener("srv", V4, 8001)
+        net.part(*net.meet(door, "cli", V4))
         once = [exporter["args"][0]]
         lib.until(lambda: parse(as_container(exporter, once).stdout)["synwave_teardowns_started_total", ()] == 1,
                   "the connection")

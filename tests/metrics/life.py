@@ -8,7 +8,9 @@ import threading
 import time
 
 import lib
-from lib import V4, check, equal, until
+import net
+from lib import check, equal, until
+from net import V4
 from tools import PATIENCE, Server, fetch, of, parse, test
 
 
@@ -58,15 +60,15 @@ def detach_and_attach_under_it(w):
 @test
 def other_services_never_go_back(w):
     ports = range(9001, 9026)
-    doors = [lib.listener("srv", V4, p) for p in ports]
+    doors = [net.listener("srv", V4, p) for p in ports]
 
     def knock(port, times):
         for _ in range(times):
-            lib.dial("cli", V4, port).close()
+            net.dial("cli", V4, port).close()
 
     for i, p in enumerate(ports):
         knock(p, i + 1)
-    lib.refused("cli", V4, 81)
+    net.refused("cli", V4, 81)
 
     def syn():
         return of(w.server.scrape(), "service_syn_total", "service")
@@ -79,7 +81,7 @@ def other_services_never_go_back(w):
     until(lambda: syn().get(f"{V4.srv}:9001") == 41, "the new busiest")
     second = syn()
     equal(second["other"], first["other"] + 40, "other: what happened while 9001 was in it")
-    lib.refused("cli", V4, 81)
+    net.refused("cli", V4, 81)
     until(lambda: syn()["other"] == first["other"] + 41, "other to go on")
     s = w.sw.stats()
     plain = of(parse(w.sw.cmd("export").stdout), "service_syn_total", "service")
@@ -113,7 +115,7 @@ def maps_of_another_version(w):
 
 @test
 def interface_gone(w):
-    lib.ip("srv", "link", "del", "eth0")
+    net.ip("srv", "link", "del", "eth0")
     status, _, text = w.server.ask("/healthz")
     check(status == 503 and "gone" in text, f"{status} {text}")
 

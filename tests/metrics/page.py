@@ -5,7 +5,8 @@ import json
 import re
 import time
 
-import lib
+import instance
+import net
 from lib import check, equal, until
 from tools import TOP, same, test
 
@@ -98,19 +99,19 @@ def page_without_a_script(w):
     equal([r[1] for r in latency], [number(s["latency"][k]["count"]) for k in ("syn_synack", "synack_ack")], "samples")
     for cells in latency:
         check(all(re.fullmatch(r"[\d.]+\xa0(ns|µs|ms|s)", c) for c in cells[2:]), f"durations: {cells}")
-    equal(page.tables["Interfaces"], [["eth0", lib.TC, lib.TC]], "interfaces")
+    equal(page.tables["Interfaces"], [["eth0", instance.TC, instance.TC]], "interfaces")
 
 
 @test
 def page_with_an_interface_of_an_odd_name(w):
     odd = "<i>&\"'\xe9"
-    lib.veth("srv", odd, "02:00:00:00:00:05", "cli", "odd", "02:00:00:00:00:06")
+    net.veth("srv", odd, "02:00:00:00:00:05", "cli", "odd", "02:00:00:00:00:06")
     w.sw.attach(odd, mode="tc")
     page = until(lambda: len(read(w).tables["Interfaces"]) == 2 and read(w), "the interface on the page")
     rows = page.tables["Interfaces"]
-    check([odd.replace("\xe9", "\\xc3\\xa9"), lib.TC, lib.TC] in rows, f"{rows}")
+    check([odd.replace("\xe9", "\\xc3\\xa9"), instance.TC, instance.TC] in rows, f"{rows}")
     w.sw.detach(odd)
-    lib.ip("srv", "link", "del", odd)
+    net.ip("srv", "link", "del", odd)
 
 
 @test

@@ -12,7 +12,9 @@ import urllib.parse
 from datetime import datetime
 
 import lib
-from lib import MAC, V4, Skip, check, equal, until
+import net
+from lib import Skip, check, equal, until
+from net import MAC, V4
 from tools import TOP, Server, needed, test
 
 HERE = TOP + "/deploy/prometheus"
@@ -151,13 +153,13 @@ def rules_are_loaded(w):
 @test
 def busy_honest_clients_raise_nothing(w):
     p = running(w)
-    door = lib.listener("srv", V4, 8000)
+    door = net.listener("srv", V4, 8000)
     for _ in range(CLIENTS):
-        c = lib.dial("cli", V4, 8000)
+        c = net.dial("cli", V4, 8000)
         s, _ = door.accept()
         c.close()
         s.close()
-    lib.refused("cli", V4, 81)
+    net.refused("cli", V4, 81)
     until(lambda: (p.value("synwave_handshakes_completed_total") or 0) >= CLIENTS, "the clients", PATIENCE)
     check(p.value('synwave_segments_total{kind="syn"}') >= CLIENTS, "SYNs")
     p.evaluated()
@@ -210,8 +212,8 @@ def flood_raises_the_alert(w):
     flood = "/run/synflood"
     lib.run("gcc", "-O2", "-o", flood, TOP + "/tests/e2e/synflood.c")
     seed = random.SystemRandom().randrange(1 << 32)
-    lib.ghosts("srv", V4, "198.18.0.0/16")
-    door = lib.listener("srv", V4, 8000)
+    net.ghosts("srv", V4, "198.18.0.0/16")
+    door = net.listener("srv", V4, 8000)
     with lib.inside("cli"):
         lib.run(flood, "eth0", str(FLOOD), MAC["cli"], MAC["srv"], "198.18.0.0", V4.srv, "8000", str(seed))
 
@@ -229,7 +231,7 @@ def flood_raises_the_alert(w):
     board = dashboard()
     shown = p.query(board["annotations"]["list"][0]["expr"].replace("$job", ".*").replace("$instance", ".*"))
     check("SynwaveHalfOpenSurge" in {labels["alertname"] for labels, _ in shown}, f"annotations: {shown}")
-    lib.dial("cli", V4, 8000).close()  # served in the middle of it
+    net.dial("cli", V4, 8000).close()  # served in the middle of it
     door.close()
     return f"{half_open:.0f} half-open, seed {seed}"
 
@@ -239,9 +241,9 @@ def guard_raises_the_alert(w):
     p = running(w)
     check("SynwaveGuardActive" not in p.raised(), f"raised without a guard: {p.raised()}")
     w.sw.cmd("guard", "set", "mode=dry-run", "source.ipv4/32=10/s burst 10")
-    door = lib.listener("srv", V4, 8000)
+    door = net.listener("srv", V4, 8000)
     for _ in range(200):
-        lib.dial("cli", V4, 8000).close()
+        net.dial("cli", V4, 8000).close()
     door.close()
 
     def firing():

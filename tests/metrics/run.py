@@ -6,7 +6,9 @@ import shutil
 import sys
 
 from tools import TESTS, World
+import instance
 import lib
+import net
 from lib import Fail, Skip, check
 
 SUITES = {  # in this order
@@ -21,8 +23,8 @@ def prepare():
         check(lib.libc.mount(kind, where, kind, 0, None) == 0, f"mount {kind}")
     os.mkdir("/run/netns")
     shutil.copy(os.environ["SYNWAVE"], lib.SYNWAVE)
-    lib.pair()
-    lib.ip("srv", "link", "set", "lo", "up")
+    net.pair()
+    net.ip("srv", "link", "set", "lo", "up")
 
 
 def main(suite):
@@ -32,7 +34,7 @@ def main(suite):
     count = {"passed": 0, "failed": 0, "skipped": 0}
     prepare()
     w = World()
-    w.sw = lib.Synwave("swm")
+    w.sw = instance.Synwave("swm")
     for one in TESTS:
         name = suite + ": " + one.__name__.replace("_", " ")
         try:

@@ -17,7 +17,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.append(TOP + "/tests/e2e")
 import lib  # noqa: E402
-from lib import V4, check, equal, until  # noqa: E402
+from lib import check, equal, until  # noqa: E402
+from net import V4  # noqa: E402
 
 PATIENCE = 30  # HTTP_PATIENCE of user/http.h
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75," \

@@ -2,12 +2,14 @@
 """What it says."""
 import os
 import re
-import socket
 import subprocess
 import sys
 
+import instance
 import lib
-from lib import V4, check, equal, until
+import net
+from lib import check, equal, until
+from net import V4
 from tools import TOP, Patience, Server, fetch, needed, of, parse, settled, test
 
 
@@ -39,8 +41,8 @@ def values_are_those_of_stats(w):
         until(lambda: ":8000 " in lib.run("ss", "-Htln").stdout, "the web server")
     fetch(8000, 30)
     for _ in range(3):
-        lib.refused("cli", V4, 81)
-    lib.half_open(V4, 7, 8000)
+        net.refused("cli", V4, 81)
+    net.half_open(V4, 7, 8000)
     w.sw.expect(half_open=7)
     s, text = settled(w.sw)
     m = parse(text)
@@ -98,7 +100,7 @@ def histograms(w):
 def labels_of_the_contract(w):
     m = parse(w.sw.cmd("export").stdout)
     equal([dict(p) for n, p in m if n == "synwave_attach_info"],
-          [{"interface": "eth0", "ingress": lib.TC, "egress": lib.TC}], "attach_info")
+          [{"interface": "eth0", "ingress": instance.TC, "egress": instance.TC}], "attach_info")
     equal([dict(p)["kernel"] for n, p in m if n == "synwave_build_info"], [os.uname().release], "kernel")
     equal(of(m, "guard_mode", "mode"), {"off": 1, "dry-run": 0, "enforce": 0}, "guard_mode")
     equal(set(of(m, "guard_syn_total", "verdict")), {"pass", "drop", "challenge", "would_drop", "would_challenge"},
@@ -111,13 +113,13 @@ def labels_of_the_contract(w):
 
 @test
 def interface_of_an_odd_name(w):
-    lib.veth("srv", 'a"b\\c', "02:00:00:00:00:03", "cli", "odd", "02:00:00:00:00:04")
+    net.veth("srv", 'a"b\\c', "02:00:00:00:00:03", "cli", "odd", "02:00:00:00:00:04")
     w.sw.attach('a"b\\c', mode="tc")
     text = w.sw.cmd("export").stdout
     check('interface="a\\"b\\\\c"' in text, text[:400])
     parse(text)
     w.sw.detach('a"b\\c')
-    lib.ip("srv", "link", "del", 'a"b\\c')
+    net.ip("srv", "link", "del", 'a"b\\c')
 
 
 @test

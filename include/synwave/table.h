@@ -78,6 +78,8 @@ SW_INLINE enum sw_timeout sw_timeout_of(const struct sw_end end[2])
 
 /* In these phases plain segments keep a connection alive; the small table remembers that there were some. */
 #define SW_RENEWABLE (1u << SW_T_ESTABLISHED | 1u << SW_T_CLOSE_WAIT | 1u << SW_T_ONE_SIDED)
+/* In these too, and each of them is a step: a FIN may come long before data that was sent before it and lost. */
+#define SW_CLOSING_TIME (1u << SW_T_FIN_WAIT | 1u << SW_T_LAST_ACK)
 
 SW_INLINE bool sw_renewable(const struct sw_end end[2])
 {
@@ -311,7 +313,7 @@ SW_INLINE void sw_file(const struct sw_shelf *f, u16 tag, u64 now, struct sw_con
 		}
 	}
 	set->used |= bit;
-	if (s->renew || sw_renewable(c->end)) {
+	if (s->renew || 1u << sw_timeout_of(c->end) & (SW_RENEWABLE | SW_CLOSING_TIME)) {
 		c->deadline = sw_deadline(c, now, f->conf);
 		sw_rest(f->tags, way);
 	}

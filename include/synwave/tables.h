@@ -147,9 +147,9 @@ enum sw_cookie { SW_COOKIES(SW_ENUM_) SW_COOKIE_COUNT };
 	X(T_SYN_SENT, "syn_sent", 120000, "SYN not answered, since the last one (netfilter)") \
 	X(T_SYN_RCVD, "syn_recv", 63000, "SYN-ACK not acknowledged, since the first one (Linux: 5 retransmissions)") \
 	X(T_CLOSED, "closed", 60000, "closed connections stay visible if nobody needs their place") \
-	X(T_FIN_WAIT, "fin_wait", 120000, "FIN not acknowledged, since the last change (netfilter)") \
+	X(T_FIN_WAIT, "fin_wait", 120000, "FIN not acknowledged, and silent (netfilter)") \
 	X(T_CLOSE_WAIT, "close_wait", 60000, "half closed and silent (netfilter)") \
-	X(T_LAST_ACK, "last_ack", 30000, "last FIN not acknowledged (netfilter)") \
+	X(T_LAST_ACK, "last_ack", 30000, "last FIN not acknowledged, and silent (netfilter)") \
 	X(T_TIME_WAIT, "time_wait", 60000, "2 MSL (Linux: 60 s)") \
 	X(T_ONE_SIDED, "one_sided", 300000, "mid-stream or inferred, the other direction never seen, and silent") \
 	X(T_INFER, "infer", 10, "wait for a SYN-ACK that may still come before the client's ACK is taken as its proof")

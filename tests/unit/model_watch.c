@@ -14,7 +14,8 @@
  *       If E acknowledges the other's FIN before its own first passes, that looks like the one after the other: CLOSING is
  *       LAST_ACK, TIME_WAIT is CLOSED.
  *   (f) A SYN with the same ISN after (d) begins a record of its own, of which nothing passed before that SYN.
- *   (g) A record whose deadline passed is gone; of what follows before the next SYN nothing is claimed.
+ *   (g) A record whose deadline passed is gone; of what follows before the next SYN nothing is claimed, nor of an older
+ *       connection of the tuple once a record began after it.
  * Numbers do not part what follows, and only the laws are checked of such a connection ("vague"): a server that answers
  * one SYN twice, with two ISNs, because it was reset in between; a SYN that passes again after SYN-ACK and RST; a RST whose
  * number fits some states of its receiver and others not, or that is about an older connection of the tuple or a rival; segments that
@@ -81,7 +82,7 @@ static void rst_passed(struct world *w, struct pair *p, const struct segment_sen
 	const struct life *l = &p->life[s->life];
 	bool known;
 
-	if (!s->seq) /* the answer to a SYN: to an end that waits for one, 3.10.7.3 */
+	if (!s->seq && s->flags & SW_TCP_ACK) /* the answer to a SYN: to an end that waits for one, 3.10.7.3 */
 		known = !o->synack && o->mark[!s->from] >= 0;
 	else /* without ACK it says nothing to an end that has not heard of its sender */
 		known = s->flags & SW_TCP_ACK || o->syn_acked[s->from] ||
@@ -127,6 +128,8 @@ static void now_passed(struct world *w, struct pair *p, const struct segment_sen
 
 	if (fresh && o->any && (o->synack || (o->mark[0] >= 0 && o->mark[1] >= 0) || (o->rst && s->from == o->rst_by)))
 		model_vague(w, p, s->life);
+	for (int k = 0; step_fresh && k < s->life; k++) /* (g): what ends them now, we could not know of */
+		p->passed[k].done = p->passed[k].closed = true;
 	if (fresh)
 		*o = (struct passed){.any = true, .rival = !step_fresh, .mark = {-1, -1}};
 	if (s->flags & SW_TCP_RST) {
@@ -139,7 +142,8 @@ static void now_passed(struct world *w, struct pair *p, const struct segment_sen
 			model_vague(w, p, s->life);
 	}
 	if (!(s->flags & SW_TCP_SYN) && l->eager[s->from] && !o->synack && !o->syn_acked[s->from])
-		model_vague(w, p, s->life);
+		for (int k = o->rival ? 0 : s->life; k <= s->life; k++) /* or the older one's */
+			model_vague(w, p, k);
 	if (s->mark > o->mark[s->from])
 		o->mark[s->from] = s->mark;
 	if (s->len || s->flags & SW_TCP_FIN)

@@ -26,7 +26,9 @@ SW_INLINE u32 sw_span(u64 ns)
 			ns /= 1000;
 			unit++;
 		}
-	return (ns >> 30 ? (1u << 30) - 1 : (u32)ns) | unit << 30;
+	if (ns >= (1u << 30) - 1 && unit == 3)
+		return SW_NEVER - 1; /* 34 years, or more */
+	return ns | unit << 30;
 }
 
 SW_TABLE u32 sw_unit[4] = {1, 1000, 1000000,

@@ -330,6 +330,11 @@ def trace_stopped():
     nothing_left(sw)
 
 
+def undated(ladder):
+    """Without the wall clock's time, which each command asks anew: two of them may differ by a microsecond."""
+    return [line for line in ladder.splitlines() if not line.startswith("first segment ")]
+
+
 @scenario(family=FAMILIES)
 def show_ladders(f):
     """Text, picture, either order; what closed how; without ladders, what the record tells."""
@@ -357,7 +362,7 @@ def show_ladders(f):
             equal(sum("does not acknowledge the one above" in line for line in lines), how == "both", f"{how}: crossed")
             equal("--no-ladder" in lines[-1], bool(extra), f"{how}: says what is missing")
             swapped = sw.cmd("show", end, conns[how])
-            equal(swapped.stdout, r.stdout, f"{how}: the other way round")
+            equal(undated(swapped.stdout), undated(r.stdout), f"{how}: the other way round")
             check("is the server of this connection" in swapped.stderr, swapped.stderr)
             sw.cmd("show", conns[how], end, "--svg", "/run/a.svg")
             with open("/run/a.svg") as svg:

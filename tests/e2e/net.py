@@ -129,6 +129,10 @@ def talk(c, s):
         equal(b.recv(64), b"hello", "what the other side received")
 
 
+def endpoint(addr, port):
+    return f"[{addr}]:{port}" if ":" in addr else f"{addr}:{port}"
+
+
 def part(first, second):
     """`first` closes first and is left in TIME_WAIT."""
     first.shutdown(socket.SHUT_WR)

@@ -4,7 +4,7 @@ import time
 
 from instance import MODE_NAMES, Synwave, nothing_left, tally
 from lib import check, equal, scenario
-from net import FAMILIES, V4, half_open, listener, meet, netstat, pair, part, part_at_once, refused, ss
+from net import FAMILIES, V4, endpoint, half_open, listener, meet, netstat, pair, part, part_at_once, refused, ss
 
 
 @scenario(mode=MODE_NAMES, family=FAMILIES)
@@ -56,7 +56,7 @@ def compare_flows(sw, f):
         equal(r["server"]["addr"], f.srv, "server's address")
         equal((r["synack_ack_ns"] is None), r["conn_state"] == "REJ" or r["server"]["state"] == "SYN_RCVD",
               "no time from SYN-ACK to ACK")
-    colon80 = f"[{f.srv}]:80" if ":" in f.srv else f"{f.srv}:80"
+    colon80 = endpoint(f.srv, 80)
     equal(len(sw.flows("--state", "ESTABLISHED")), 17, "flows --state ESTABLISHED")
     equal(len(sw.flows("--state", "TIME_WAIT")), 50, "flows --state TIME_WAIT")
     equal(len(sw.flows("--service", colon80)), 267, "flows --service " + colon80)

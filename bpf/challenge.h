@@ -141,9 +141,9 @@ static __always_inline bool answer_xdp(struct xdp_md *ctx, const struct reply *r
 	__builtin_memcpy((u16 *)f, (u16 *)f + 3, 6);
 	__builtin_memcpy((u16 *)f + 3, mac, 6);
 	bool laid = size == 44   ? lay(ip, end, r->out, 11)
-		    : size == 60 ? lay(ip, end, r->out, 15)
+		    : size == 56 ? lay(ip, end, r->out, 14)
 		    : size == 64 ? lay(ip, end, r->out, 16)
-				 : lay(ip, end, r->out, 20);
+				 : lay(ip, end, r->out, 19);
 	return laid || !bpf_xdp_store_bytes(ctx, at, (void *)r->out, answer_bytes(r));
 }
 
@@ -171,14 +171,14 @@ static __always_inline u32 challenge(void *ctx, bool xdp)
 	struct scratch *w = bpf_map_lookup_elem(&scratch, &zero);
 	const struct sw_guard_rules *r = guard_now(&gen);
 
-	if (!w || !r || !have_cookies)
+	if (!w || !r || !have_cookies || w->packet.cut)
 		return SW_V_DROP_NO_COOKIE;
 	if (!load_headers(ctx, xdp, w, 20 + w->packet.options_size) || bpf_check_mtu(ctx, 0, &mtu, 0, 0) < 0)
 		return SW_V_PASS_ERROR;
 	u32 head = w->packet.v6 ? 60 : 40;
 	mtu = mtu > 65535 ? 65535 : mtu;
 	w->reply.mss = mtu > head + MIN_MSS ? mtu - head : MIN_MSS;
-	u32 verdict = cookie_make(ctx, w, r->mode != SW_GUARD_ENFORCE, r->rmem_max, w->now);
+	u32 verdict = cookie_make(ctx, w, r->mode != SW_GUARD_ENFORCE, w->now);
 	if (verdict != SW_V_CHALLENGE_SERVICE || r->mode != SW_GUARD_ENFORCE)
 		return verdict;
 	if (xdp ? !answer_xdp(ctx, &w->reply, w->packet.ip_at) : !answer_skb(ctx, w))
@@ -232,7 +232,7 @@ __attribute__((noinline)) int known(void)
 	if (!w)
 		return SW_KNOWN_NOT;
 	if (!w->tag)
-		place(w);
+		locate_set(w);
 	at = w->at;
 	struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
 
@@ -242,51 +242,128 @@ __attribute__((noinline)) int known(void)
 	return shelf_of(&f, at) ? sw_known(&f, w->tag, &w->packet.key) : SW_KNOWN_NOT;
 }
 
+/* Was the SYN judged at another attachment, a moment ago? */
+__attribute__((noinline)) int is_copy(void)
+{
+	struct scratch *w = workplace();
+	struct sw_shelf f;
+
+	if (!w)
+		return false;
+	if (!w->tag)
+		locate_set(w);
+	return shelf_of(&f, w->at) && sw_is_copy(&f, w->tag, &w->packet);
+}
+
+/* What becomes of a SYN over its service's limit where the rule says `over: cookie`. */
+static __always_inline u32 guard_over(void *ctx, bool xdp, struct scratch *w)
+{
+	if (replay)
+		return SW_V_CHALLENGE_SERVICE;
+	if (!guard_is_local(w, w->judgement.local))
+		return SW_V_DROP_NOT_LOCAL;
+	if (w->packet.options_size && !w->packet.options_done)
+		parse_options(ctx, xdp);
+	return xdp ? xdp_challenge(ctx) : skb_challenge(ctx);
+}
+
+/* A service's limit does not hold for a connection that is proved to live; what cannot be challenged here may pass. */
+static __always_inline u32 guard_mercy(u32 verdict, u32 flags)
+{
+	bool unable = verdict == SW_V_DROP_NO_COOKIE || verdict == SW_V_DROP_NOT_LOCAL;
+
+	if (verdict != SW_V_DROP_SERVICE && !unable)
+		return verdict;
+	if (known() == SW_KNOWN_LIVING)
+		return SW_V_PASS_CONNECTION;
+	if (!unable || flags & SW_GUARD_NO_COOKIE_DROP)
+		return verdict;
+	return verdict == SW_V_DROP_NO_COOKIE ? SW_V_PASS_NO_COOKIE : SW_V_PASS_NOT_LOCAL;
+}
+
 /* A SYN that comes in: what to do with it. */
 static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, struct sw_stats *st)
 {
-	u32 gen, verdict;
+	u32 gen, zero = 0, verdict;
 	const struct sw_guard_rules *r = guard_now(&gen);
+	const struct sw_guard *g = bpf_map_lookup_elem(&guard, &zero);
 
-	if (!r)
+	if (!r || (g && g->attachments > 1 && is_copy()))
 		return SW_ACT_PASS;
 	w->now = clock();
 	sw_guard_weigh(NULL, &conf, r, gen, &w->packet, w->now, &w->judgement);
 	SW_STAGE();
 	verdict = w->judgement.verdict;
-	if (verdict == SW_V_CHALLENGE_SERVICE && !replay)
-		verdict = xdp ? xdp_challenge(ctx) : skb_challenge(ctx);
-	/* a listener that made a cookie knows of no such connection: the table, a cache miss, need not be asked */
-	if ((verdict != SW_V_CHALLENGE_SERVICE || replay) && known() == SW_KNOWN_LIVING)
-		return SW_ACT_PASS;
+	if (w->packet.cut && !(r->flags & SW_GUARD_FRAGMENTS_PASS) && verdict != SW_V_PASS_ALLOW)
+		verdict = SW_V_DROP_FRAGMENT;
+	if (verdict == SW_V_CHALLENGE_SERVICE)
+		verdict = guard_over(ctx, xdp, w);
+	verdict = guard_mercy(verdict, r->flags);
+	w->judgement.verdict = verdict; /* from here on a number in memory: the verifier follows what comes once */
+	SW_STAGE();
 	guard_charge(w, r, gen, w->now);
-	if (verdict == SW_V_DROP_NO_COOKIE && !(r->flags & SW_GUARD_NO_COOKIE_DROP))
-		verdict = SW_V_PASS_NO_COOKIE;
-	return guard_act(w, st, r, verdict);
+	return guard_act(w, st, r, w->judgement.verdict);
 }
 
-/* An ACK of no connection, while cookies are out. */
+/* An ACK of no connection, while cookies are out: of a service that this host answers, else it is none of our business. */
 static __always_inline u32 guard_ack(void *ctx, bool xdp, struct scratch *w, struct sw_stats *st)
 {
 	u32 gen, zero = 0;
 	const struct sw_guard *g = bpf_map_lookup_elem(&guard, &zero);
-	const struct sw_guard_rules *r;
+	const struct sw_guard_rules *r = guard_now(&gen);
 
-	if (!have_cookies || replay || !g || !g->challenged_ns || clock() - g->challenged_ns > COOKIE_LIFE_NS)
+	if (!have_cookies || replay || !r || !g || !g->challenged_ns || clock() - g->challenged_ns > COOKIE_LIFE_NS)
 		return SW_ACT_PASS;
 	if (known() > SW_KNOWN_ASKED)
+		return SW_ACT_PASS;
+	const struct sw_limit_value *own =
+		r->services ? sw_guard_limit(NULL, gen, target_addr(&w->packet), target_port(&w->packet)) : NULL;
+	if (!guard_is_local(w, own ? own->limit.local : r->other.local))
 		return SW_ACT_PASS;
 	int valid = xdp ? xdp_cookie(ctx) : skb_cookie(ctx);
 	if (valid < 0)
 		return SW_ACT_PASS;
 	st->cookie[valid ? SW_COOKIE_VALID : SW_COOKIE_INVALID]++;
 	w->cookie = valid > 0;
-	if (valid)
+	if (valid || r->mode != SW_GUARD_ENFORCE)
 		return SW_ACT_PASS;
-	r = guard_now(&gen);
-	if (r && r->mode == SW_GUARD_ENFORCE && r->flags & SW_GUARD_BOGUS_DROP)
-		return SW_ACT_DROP;
-	return SW_ACT_FORGET; /* what it claims to continue does not exist */
+	return r->flags & SW_GUARD_BOGUS_DROP ? SW_ACT_DROP : SW_ACT_FORGET; /* what it claims to continue is not there */
+}
+
+/* Segments that may claim a cookie. */
+#define GUARD_ACKS (1u << SW_KIND_ACK | 1u << SW_KIND_DATA | 1u << SW_KIND_FIN)
+
+/* What could not be read as far as its TCP flags, and may be a SYN for all that. */
+static __always_inline u32 guard_unread(struct scratch *w, struct sw_stats *st)
+{
+	u32 gen;
+	const struct sw_guard_rules *r = guard_now(&gen);
+	u32 verdict = w->unread == SW_CUT ? SW_V_DROP_FRAGMENT : SW_V_DROP_HEADERS;
+
+	if (!r || r->flags & SW_GUARD_FRAGMENTS_PASS)
+		return SW_ACT_PASS;
+	if (r->mode != SW_GUARD_ENFORCE)
+		verdict = sw_would(verdict);
+	if (verdict < SW_VERDICT_COUNT)
+		st->verdict[verdict]++;
+	if (replay)
+		replay_io.verdict = verdict;
+	return r->mode == SW_GUARD_ENFORCE ? SW_ACT_DROP : SW_ACT_PASS;
+}
+
+/* The frame's target is this interface's own address. Unknown: 0, as in a test run. */
+static __always_inline bool xdp_for_us(struct xdp_md *ctx)
+{
+	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, differ = 0, known = 0;
+
+	if (f + 6 > end)
+		return false;
+	SW_UNROLL
+	for (int i = 0; i < 6; i++) {
+		differ |= f[i] ^ own_mac[i];
+		known |= own_mac[i];
+	}
+	return !known || !differ;
 }
 
 /* The guard's say on what is in the scratch: enum sw_act; SW_ACT_PASS: go on. */
@@ -298,9 +375,12 @@ static __always_inline u32 guard_any(void *ctx, bool xdp)
 
 	if (!w || !st)
 		return SW_ACT_PASS;
-	if (w->packet.kind == SW_KIND_SYN)
+	w->for_us = xdp ? xdp_for_us(ctx) : ((struct __sk_buff *)ctx)->pkt_type == PACKET_HOST;
+	if (w->unread)
+		act = guard_unread(w, st);
+	else if (w->packet.kind == SW_KIND_SYN)
 		act = guard_syn(ctx, xdp, w, st);
-	else if (w->packet.kind == SW_KIND_ACK || w->packet.kind == SW_KIND_DATA)
+	else if (1u << (w->packet.kind & 31) & GUARD_ACKS)
 		act = guard_ack(ctx, xdp, w, st);
 	return replay ? SW_ACT_PASS : act; /* a capture shows what happened */
 }

@@ -13,14 +13,12 @@ const volatile bool have_cookies = true;
 /* The hook's frames may carry checksums that somebody else still has to finish (CHECKSUM_PARTIAL). */
 const volatile bool partial_sums = false;
 
-enum option_kind { OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACK = 4, OPT_TS = 8 };
+enum option_kind { OPT_NOP = 1, OPT_MSS = 2, OPT_SACK = 4, OPT_TS = 8 };
 /* The timestamp's low bits (TSBITS, TS_OPT_*) */
 #define TS_BITS        6
 #define TS_NO_WSCALE   0xf
 #define TS_SACK        0x10
 #define MS_NS          1000000
-#define MAX_WSCALE     14
-#define RCVBUF_LOCK    2 /* SOCK_RCVBUF_LOCK */
 #define MIN_MSS        536
 #define DEFAULT_WINDOW 65535
 
@@ -76,14 +74,26 @@ static __always_inline u32 cookie_willing(struct tcp_sock___sw *tp)
 		       : SW_V_PASS_KERNEL;
 }
 
-/* Which options the connection keeps: those that the kernel finds again in the echoed timestamp. It can read it only
- * without its secret offset (tcp_timestamps=2), and our window scale must be the one that it will compute. */
-static __always_inline void cookie_carry(struct reply *r, struct sw_packet *p, struct tcp_sock___sw *tp, u32 rmem_max)
+/* A signed SYN to a listener that has keys (TCP-MD5, TCP-AO): only the kernel can sign the answer. Where it does not let us
+ * see the keys, each signed SYN is left to it. */
+static __always_inline bool listener_signs(struct tcp_sock___sw *tp, const struct sw_packet *p)
+{
+	bool md5 = bpf_core_field_exists(struct tcp_sock___sw, md5sig_info);
+	bool ao = bpf_core_field_exists(struct tcp_sock___sw, ao_info);
+
+	if (!p->has_auth)
+		return false;
+	return !tp || !(md5 | ao) || (md5 && tp->md5sig_info) || (ao && tp->ao_info);
+}
+
+/* Which options the connection keeps: those that the kernel finds again in the echoed timestamp, which it can read only
+ * without its secret offset (tcp_timestamps=2). No window scale: the kernel works it out again when the last ACK comes, from
+ * the route's metrics and net.core.rmem_max of that moment, and a client that was told another would misread each window. */
+static __always_inline void cookie_carry(struct reply *r, struct sw_packet *p, struct tcp_sock___sw *tp)
 {
 	struct net___sw *net;
 
 	r->options = 0;
-	r->wscale = SW_WSCALE_NONE;
 	if (!tp || !bpf_core_field_exists(struct net___sw, ipv4.sysctl_tcp_timestamps))
 		return;
 	net = listener_net(tp);
@@ -96,15 +106,6 @@ static __always_inline void cookie_carry(struct reply *r, struct sw_packet *p, s
 	r->options = SW_E_TS;
 	if (p->options & SW_E_SACK && net->ipv4.sysctl_tcp_sack)
 		r->options |= SW_E_SACK;
-	if (p->wscale == SW_WSCALE_NONE || !net->ipv4.sysctl_tcp_window_scaling || tp->window_clamp ||
-	    listener_locks(tp) & RCVBUF_LOCK)
-		return;
-	u32 space = net->ipv4.sysctl_tcp_rmem[2], scale = 0; /* tcp_select_initial_window */
-	space = space > rmem_max ? space : rmem_max;
-	SW_UNROLL
-	for (u32 i = 1; i <= MAX_WSCALE; i++)
-		scale += space >> (15 + i) != 0;
-	r->wscale = scale;
 }
 
 static __always_inline u16 fold(u64 sum)
@@ -143,10 +144,16 @@ static __always_inline u64 put(u32 *to, u32 words, const u32 *from)
 	return sum;
 }
 
+/* A peer with TTL security (RFC 5082) sends 255 and takes nothing less. */
+static __always_inline u32 answer_ttl(const struct sw_packet *p)
+{
+	return p->ttl == 255 ? 255 : 64;
+}
+
 static __always_inline void put_ip4(u32 *ip, const struct sw_packet *p, u32 total)
 {
 	u32 from = p->from & 1;
-	u32 word[5] = {bpf_htonl(0x45000000 | total), bpf_htonl(0x4000 /* DF */), bpf_htonl(64 << 24 | 6 << 16),
+	u32 word[5] = {bpf_htonl(0x45000000 | total), bpf_htonl(0x4000 /* DF */), bpf_htonl(answer_ttl(p) << 24 | 6 << 16),
 		       from ? p->key.addr[0][3] : p->key.addr[1][3], from ? p->key.addr[1][3] : p->key.addr[0][3]};
 
 	u16 check = ~fold(put(ip, 5, word));
@@ -155,7 +162,7 @@ static __always_inline void put_ip4(u32 *ip, const struct sw_packet *p, u32 tota
 
 static __always_inline void put_ip6(u32 *ip, const struct sw_packet *p, u32 payload)
 {
-	const u32 word[2] = {bpf_htonl(0x60000000), bpf_htonl(payload << 16 | 6 << 8 | 64)};
+	const u32 word[2] = {bpf_htonl(0x60000000), bpf_htonl(payload << 16 | 6 << 8 | answer_ttl(p))};
 
 	put(ip, 2, word);
 	put(ip + 2, 4, p->from ? p->key.addr[0] : p->key.addr[1]);
@@ -165,21 +172,17 @@ static __always_inline void put_ip6(u32 *ip, const struct sw_packet *p, u32 payl
 /* Behind the header: MSS, and what the timestamp carries. */
 static __always_inline u64 put_options(u32 *o, const struct reply *r, const struct sw_packet *p, u64 now_ns)
 {
-	u32 ts = now_ns / MS_NS, low = p->wscale < MAX_WSCALE ? p->wscale : MAX_WSCALE;
-	u32 sack = r->options & SW_E_SACK, scaled = r->wscale != SW_WSCALE_NONE;
-	u32 word[5] = {bpf_htonl(OPT_MSS << 24 | 4 << 16 | r->mss)};
+	u32 ts = now_ns / MS_NS, sack = r->options & SW_E_SACK, low = TS_NO_WSCALE | (sack ? TS_SACK : 0);
+	u32 word[4] = {bpf_htonl(OPT_MSS << 24 | 4 << 16 | r->mss)};
 
 	if (!(r->options & SW_E_TS))
 		return put(o, 1, word);
-	low = (scaled ? low : TS_NO_WSCALE) | (sack ? TS_SACK : 0);
 	u32 stamp = (ts >> TS_BITS << TS_BITS) | low; /* cookie_init_timestamp */
 	stamp = (s32)(stamp - ts) > 0 ? stamp - (1 << TS_BITS) : stamp;
 	word[1] = bpf_htonl((sack ? OPT_SACK << 24 | 2 << 16 : OPT_NOP << 24 | OPT_NOP << 16) | OPT_TS << 8 | 10);
 	word[2] = bpf_htonl(stamp);
 	word[3] = bpf_htonl(p->tsval);
-	word[4] = bpf_htonl(OPT_NOP << 24 |
-			    (scaled ? OPT_WSCALE << 16 | 3 << 8 | r->wscale : OPT_NOP << 16 | OPT_NOP << 8 | OPT_NOP));
-	return put(o, 5, word);
+	return put(o, 4, word);
 }
 
 /* The SYN's own checksum tells whether it is still to be finished: then it holds the pseudo header's sum alone. */
@@ -196,7 +199,7 @@ static __always_inline bool is_partial(const struct reply *r, const struct sw_pa
 /* The whole SYN-ACK, from the IP header on, into r->out. */
 static __always_inline void cookie_answer(struct reply *r, const struct sw_packet *p, u32 cookie, u64 now)
 {
-	u32 *out = (u32 *)r->out, size = r->options & SW_E_TS ? 40 : 24, ports = *(u32 *)r->tcp;
+	u32 *out = (u32 *)r->out, size = r->options & SW_E_TS ? 36 : 24, ports = *(u32 *)r->tcp;
 	u32 *tcp = p->v6 ? out + 10 : out + 5;
 	u32 word[5] = {ports << 16 | ports >> 16, bpf_htonl(cookie), bpf_htonl(p->seq + 1),
 		       bpf_htonl(size << 26 | (SW_TCP_SYN | SW_TCP_ACK) << 16 | DEFAULT_WINDOW), 0};
@@ -219,7 +222,7 @@ static __always_inline void cookie_answer(struct reply *r, const struct sw_packe
 
 /* Listener -> cookie -> answer in w->reply; what became of it. `dry`: look only, the helper leaves a mark on the
  * listener. w->reply.ip and .tcp hold the SYN's headers, .mss what this link takes. */
-static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u32 rmem_max, u64 now)
+static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u64 now)
 {
 	struct sw_packet *p = &w->packet;
 	struct reply *r = &w->reply;
@@ -233,7 +236,7 @@ static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u
 	if (sk->state != BPF_TCP_LISTEN)
 		goto out; /* it knows this connection, and judges the SYN better than we do */
 	struct tcp_sock___sw *tp = (void *)bpf_skc_to_tcp_sock(sk);
-	verdict = cookie_willing(tp);
+	verdict = listener_signs(tp, p) ? SW_V_PASS_SIGNED : cookie_willing(tp);
 	if (verdict != SW_V_CHALLENGE_SERVICE || dry)
 		goto out;
 	u32 size = r->tcp_size;
@@ -244,7 +247,7 @@ static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u
 	verdict = made == -ENOENT ? SW_V_PASS_KERNEL : SW_V_DROP_NO_COOKIE;
 	if (made < 0)
 		goto out;
-	cookie_carry(r, p, tp, rmem_max);
+	cookie_carry(r, p, tp);
 	if (tp && tp->rx_opt.user_mss && tp->rx_opt.user_mss < r->mss)
 		r->mss = tp->rx_opt.user_mss;
 	cookie_answer(r, p, (u32)made, now);

@@ -88,13 +88,46 @@ static __always_inline void guard_charge(struct scratch *w, const struct sw_guar
 		guard_note_source(r, &w->packet, &w->judgement, now);
 }
 
-/* The client completed a handshake with a number that only the receiver of the SYN-ACK knows. */
-static __always_inline void guard_proved(const struct sw_packet *p, u64 now)
+/* The client of the segment's connection proved its address; `server`: which end of the key is the server's. */
+static __always_inline void guard_verified_client(const struct sw_packet *p, u32 server, u64 now)
 {
 	u32 gen;
 
 	if (guard_now(&gen))
-		sw_verify(NULL, &conf, p->from ? p->key.addr[1] : p->key.addr[0], p->v6, now);
+		sw_verify(NULL, &conf, server ? p->key.addr[0] : p->key.addr[1], p->v6, now);
+}
+
+static __always_inline const u32 *target_addr(const struct sw_packet *p)
+{
+	return p->from ? p->key.addr[0] : p->key.addr[1];
+}
+
+static __always_inline u16 target_port(const struct sw_packet *p)
+{
+	return p->from ? p->key.port[0] : p->key.port[1];
+}
+
+/* Does this host's own stack answer for the service that the segment is for? `said`: enum sw_local of its row. Whatever is
+ * said, a frame for another host's MAC is not ours, nor is a loopback address on a wire. */
+static __always_inline bool guard_is_local(const struct scratch *w, u32 said)
+{
+	const u32 *to = target_addr(&w->packet);
+	bool loopback = w->packet.v6 ? !(to[0] | to[1] | to[2] | (to[3] ^ bpf_htonl(1)))
+				     : (to[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+
+	if (!w->for_us || loopback || said == SW_LOCAL_NO)
+		return false;
+	return said == SW_LOCAL_YES ||
+	       sw_is_local(NULL, sw_local_hash(&conf, netns, to, target_port(&w->packet)));
+}
+
+/* A SYN-ACK leaves, of this host's own stack or forwarded: whose service is it? */
+static __always_inline void guard_learn(const struct sw_packet *p, u64 now)
+{
+	u32 from = p->from & 1;
+	const u32 *addr = from ? p->key.addr[1] : p->key.addr[0];
+
+	sw_learn_local(NULL, sw_local_hash(&conf, netns, addr, from ? p->key.port[1] : p->key.port[0]), p->local, now);
 }
 
 /* Counts what was decided; what to do with the SYN. */
@@ -116,8 +149,7 @@ static __always_inline u32 guard_act(const struct scratch *w, struct sw_stats *s
 	SW_OPAQUE(act);
 	if (act >= SW_ACT_COUNT)
 		return SW_ACT_PASS;
-	const u32 *to = p->from ? p->key.addr[0] : p->key.addr[1];
-	if (!acts || !sw_act_add(acts, w->judgement.service_hash, to, p->from ? p->key.port[0] : p->key.port[1], act))
+	if (!acts || !sw_act_add(acts, w->judgement.service_hash, target_addr(p), target_port(p), act))
 		st->other_act[act]++;
 	return act;
 }

@@ -13,8 +13,6 @@ struct netns_ipv4___sw {
 	u8 sysctl_tcp_syncookies;
 	u8 sysctl_tcp_timestamps;
 	u8 sysctl_tcp_sack;
-	u8 sysctl_tcp_window_scaling;
-	int sysctl_tcp_rmem[3];
 };
 struct net___sw {
 	struct netns_ipv4___sw ipv4;
@@ -28,7 +26,6 @@ struct sock_common___sw {
 struct sock___sw {
 	struct sock_common___sw __sk_common;
 	u32 sk_max_ack_backlog;
-	u8 sk_userlocks : 4;
 };
 struct inet_sock___sw {
 	struct sock___sw sk;
@@ -49,7 +46,8 @@ struct tcp_options_received___sw {
 struct tcp_sock___sw {
 	struct inet_connection_sock___sw inet_conn;
 	struct tcp_options_received___sw rx_opt;
-	u32 window_clamp;
+	void *md5sig_info; /* the listener has keys for TCP-MD5 ... */
+	void *ao_info; /* ... or TCP-AO (from 6.7) */
 };
 
 #pragma clang attribute pop
@@ -62,13 +60,6 @@ static __always_inline struct sock___sw *listener_sock(struct tcp_sock___sw *tp)
 static __always_inline struct net___sw *listener_net(struct tcp_sock___sw *tp)
 {
 	return tp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net;
-}
-
-static __always_inline u32 listener_locks(struct tcp_sock___sw *tp)
-{
-	struct sock___sw *sk = (void *)tp;
-
-	return BPF_CORE_READ_BITFIELD(sk, sk_userlocks);
 }
 
 #endif

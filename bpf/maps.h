@@ -11,6 +11,8 @@
 
 const volatile struct sw_conf conf = {.sets = 1, .live_ways = 1, .half_ways = 1};
 const volatile u32 netns; /* inode of the network namespace that the program is loaded for */
+const volatile u16 attachment; /* number of the interface that it is loaded for (struct sw_iface) */
+const volatile u8 own_mac[6]; /* ... and its address: frames for another are another host's */
 /* `synwave replay --engine kernel` runs these very programs by BPF_PROG_TEST_RUN with a capture's clock. To the attached
  * program this is `false`, and the verifier removes what depends on it. */
 const volatile bool replay = false;
@@ -181,12 +183,11 @@ struct reply {
 	u8 ip[40]; /* of the SYN, or of the ACK: version and addresses ... */
 	u8 tcp[20 + SW_OPTIONS_ROOM + 4]; /* ... and its TCP header */
 	u32 tcp_size;
-	u32 out[20]; /* the answer, IP header first: IPv6 and TCP with 20 bytes of options at most */
+	u32 out[19]; /* the answer, IP header first: IPv6 and TCP with 16 bytes of options at most */
 	u32 out_size;
 	u32 mss;
 	u8 options; /* SW_E_TS, SW_E_SACK: carried in the timestamp */
-	u8 wscale; /* ours, or SW_WSCALE_NONE */
-	u8 pad[2];
+	u8 pad[3];
 };
 
 struct scratch {
@@ -198,7 +199,10 @@ struct scratch {
 	u64 now; /* of a SYN that the guard judges, ns */
 	u32 at; /* the segment's set ... */
 	u16 tag; /* ... and tag; 0: not asked for yet */
-	u16 cookie; /* what the guard found out: the ACK brings a valid cookie */
+	u8 cookie; /* what the guard found out: the ACK brings a valid cookie */
+	u8 for_us; /* the frame is for this host's own MAC address, or there is none */
+	u16 unread; /* enum sw_reason: why the parser stopped before the flags of what may be a SYN; 0: it did not */
+	u16 pad;
 	struct sw_trace trace;
 	u8 options[SW_OPTIONS_ROOM + 4];
 };
@@ -217,8 +221,8 @@ static __always_inline struct scratch *workplace(void)
 	return bpf_map_lookup_elem(&scratch, &zero);
 }
 
-/* Where the connection of the segment in the scratch lies. */
-static __always_inline void place(struct scratch *w)
+/* Set and tag of the connection of the segment in the scratch. */
+static __always_inline void locate_set(struct scratch *w)
 {
 	u32 hash = sw_hash_of(&conf, &w->packet);
 
@@ -241,6 +245,12 @@ static __always_inline bool shelf_of(struct sw_shelf *f, u32 at)
 static __always_inline u64 clock(void)
 {
 	return replay ? replay_io.now : bpf_ktime_get_ns();
+}
+
+/* Of sw_tags: jiffies are a load, where a clock would be a call. */
+static __always_inline u16 generation(void)
+{
+	return replay ? replay_io.now / conf.generation_ns : bpf_jiffies64() >> (conf.generation_shift & 31);
 }
 
 #endif

@@ -20,8 +20,8 @@ static __always_inline void service_add(struct sw_service *v, u64 events)
 	v->refused += events >> SW_EV_REFUSED & 1;
 }
 
-/* A place of its own gets only who answers a SYN that was seen: a scan of closed ports buys no memory, nor do SYN-ACKs out
- * of the blue. The SYN that was counted under "other" before the first answer moves along. */
+/* An entry of its own gets only a service that was seen to answer, where nobody can do it in its name (sw_step.answered): a
+ * scan of closed ports takes no memory, nor do forged SYN-ACKs. What was counted under "other" before moves along. */
 static __always_inline void record_service(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)
 {
 	struct sw_service_key key = {};
@@ -35,19 +35,22 @@ static __always_inline void record_service(const struct sw_step *s, const struct
 		service_add(v, s->events);
 		return;
 	}
-	if (s->events & (1ULL << SW_EV_SYNACK_NEW) && (s->syn_seen || conf.one_way)) {
+	if (s->answered) {
+		bool counted = !(s->events >> SW_EV_SYNACK_NEW & 1); /* its SYN-ACK, when another hook saw it */
+
 		service_add(&fresh, s->events);
-		fresh.syn = p->kind == SW_KIND_SYN_ACK && s->syn_seen;
+		fresh.syn += s->syn_seen;
+		fresh.synack += counted;
 		long err = bpf_map_update_elem(&services, &key, &fresh, BPF_NOEXIST);
-		if (!err) {
-			st->other.syn -= fresh.syn;
-			return;
-		}
-		v = bpf_map_lookup_elem(&services, &key); /* another CPU was first? */
+		v = err ? bpf_map_lookup_elem(&services, &key) : NULL; /* another CPU was first? */
 		if (v) {
 			service_add(v, s->events);
-			v->syn += fresh.syn;
-			st->other.syn -= fresh.syn;
+			v->syn += s->syn_seen;
+			v->synack += counted;
+		}
+		if (!err || v) {
+			st->other.syn -= s->syn_seen;
+			st->other.synack -= counted;
 			return;
 		}
 		st->services_full++;
@@ -83,7 +86,7 @@ static __always_inline void record_times(const struct sw_step *s, const struct s
 
 static __always_inline void record(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)
 {
-	if (!s->events)
+	if (!s->events && !s->answered)
 		return;
 	if (s->events == 1ULL << SW_EV_SYN_NEW) { /* what a flood is made of */
 		st->event[SW_EV_SYN_NEW]++;
@@ -98,7 +101,7 @@ static __always_inline void record(const struct sw_step *s, const struct sw_pack
 		sw_hist_add(&st->synack_ack, s->synack_ack_ns);
 		record_times(s, p);
 	}
-	if (s->events & SERVICE_EVENTS)
+	if (s->events & SERVICE_EVENTS || s->answered)
 		record_service(s, p, st);
 }
 

@@ -9,12 +9,14 @@
 #include "tell.h"
 #include "uapi.h"
 
-/* Where a frame was seen, and by whom it was sent. */
-struct sight {
+/* What a hook knows of a frame besides its bytes. */
+struct frame_meta {
 	u32 size; /* bytes on the wire */
-	u16 place;
 	bool l3; /* no Ethernet header */
+	bool egress;
 	bool local; /* it left this host's own stack */
+	bool inside; /* as in struct sw_packet ... */
+	bool socket; /* ... also */
 };
 
 /* The segment's set and tags are called for: what is done until they are needed is done while they come. A guess: what is
@@ -22,7 +24,7 @@ struct sight {
 static __always_inline void call_for(struct scratch *w)
 {
 	if (!w->tag)
-		place(w);
+		locate_set(w);
 	u32 at = w->at, touched = 0;
 	const struct sw_tags *t = bpf_map_lookup_elem(&tags, &at);
 	const struct sw_set *set = bpf_map_lookup_elem(&sets, &at);
@@ -36,6 +38,13 @@ static __always_inline void call_for(struct scratch *w)
 			touched += *(volatile u8 *)&h->pad;
 	}
 	SW_OPAQUE(touched);
+}
+
+/* Which services this host answers: its own SYN-ACKs say so. */
+static __always_inline void learn(const struct scratch *w, u64 now)
+{
+	if (w->packet.kind == SW_KIND_SYN_ACK && w->packet.seen_at & 1 && (w->packet.local || w->step.answered))
+		guard_learn(&w->packet, now);
 }
 
 /* The segment in the scratch against its set. To the verifier, too, a function of its own. */
@@ -73,22 +82,59 @@ __attribute__((noinline)) int track(u32 ifindex)
 	if (w->step.told) {
 		w->trace.ifindex = ifindex;
 		w->trace.netns = netns;
-		if (w->packet.place & 1)
+		if (w->packet.seen_at & 1)
 			w->trace.about |= SW_TRACE_EGRESS;
 		tell(&w->trace, now);
 	}
-	if (w->step.proved && !w->packet.local)
-		guard_proved(&w->packet, now);
+	learn(w, now);
+	if (w->step.verified)
+		guard_verified_client(&w->packet, w->step.server, now);
 	return 0;
 }
 
-/* The reason is not counted yet: a hook that could not read far enough may try again. */
-static __always_inline enum sw_reason parse(void *data, void *end, const struct sight *s, struct sw_packet *p)
+/* After a step that asked: this host has the connection's socket. Its table, its guard and its services are told. */
+__attribute__((noinline)) int prove(void)
 {
-	enum sw_reason why = sw_parse(data, end, s->size, s->l3, p);
+	struct scratch *w = workplace();
+	struct sw_shelf f;
+	u64 now = clock();
 
-	p->place = s->place;
-	p->local = s->local;
+	if (!w || !shelf_of(&f, w->at))
+		return 0;
+	w->step.events = 0;
+	w->step.verified = 0;
+	bpf_spin_lock(&f.set->lock);
+	sw_table_proved(&f, w->tag, &w->packet, now, &w->step, &w->conn);
+	bpf_spin_unlock(&f.set->lock);
+	if (!w->step.verified)
+		return 0;
+	guard_verified_client(&w->packet, w->step.server, now);
+	sw_learn_local(NULL, sw_local_hash(&conf, netns, target_addr(&w->packet), target_port(&w->packet)), true, now);
+	return 0;
+}
+
+/* --ingress-only: the answers are never seen, but the kernel knows whether there is a socket past its handshake. */
+static __always_inline void ask_kernel(void *ctx, const struct scratch *w)
+{
+	struct bpf_sock *sk = cookie_socket(ctx, &w->packet);
+
+	if (!sk)
+		return;
+	u32 state = sk->state;
+	bpf_sk_release(sk);
+	if (1u << (state & 31) & SOCKET_PAST_HANDSHAKE)
+		prove();
+}
+
+/* The reason is not counted yet: a hook that could not read far enough may try again. */
+static __always_inline enum sw_reason parse(void *data, void *end, const struct frame_meta *m, struct sw_packet *p)
+{
+	enum sw_reason why = sw_parse(data, end, m->size, m->l3, p);
+
+	p->seen_at = attachment << 1 | m->egress;
+	p->local = m->local;
+	p->inside = m->inside;
+	p->socket = m->socket;
 	return why;
 }
 
@@ -108,45 +154,68 @@ static __always_inline struct sw_stats *account(enum sw_reason why, struct scrat
 	return NULL;
 }
 
-/* The end of the fast way: true if the segment in the scratch is for the guard and the tracker. */
-static __always_inline bool look(enum sw_reason why, struct scratch *w)
+/* Why a frame may hold a SYN that the parser did not get to. */
+#define MAY_BE_SYN (1u << SW_CUT | 1u << SW_TAGS | 1u << SW_BAD_IP6_EXT | 1u << SW_UNREAD)
+
+enum { FOR_NOBODY, FOR_GUARD = 1, FOR_TRACKER = 2 };
+
+/* What the tracker has no use for: what of it the guard must see. */
+static __always_inline u32 classify_unparsed(enum sw_reason why, struct scratch *w)
+{
+	if (1u << (why & 31) & MAY_BE_SYN) {
+		w->unread = why;
+		return FOR_GUARD;
+	}
+	w->unread = 0;
+	return why == SW_SELF && w->packet.kind == SW_KIND_SYN ? FOR_GUARD : FOR_NOBODY;
+}
+
+/* The end of the fast path: who must see the segment in the scratch. */
+static __always_inline u32 classify(enum sw_reason why, struct scratch *w)
 {
 	struct sw_stats *st = account(why, w);
 
-	if (!st)
-		return false;
 	w->cookie = 0;
 	w->tag = 0;
+	if (!st)
+		return classify_unparsed(why, w);
+	w->unread = w->packet.cut && w->packet.kind != SW_KIND_SYN ? SW_CUT : 0;
 	if (w->packet.kind == SW_KIND_SYN) /* never quiet; most of a flood's go no further than the guard */
-		return true;
-	place(w);
-	struct sw_tags *t = bpf_map_lookup_elem(&tags, &w->at);
-	return !t || !sw_quiet(t, w->tag, &w->packet);
+		return FOR_GUARD | FOR_TRACKER;
+	locate_set(w);
+	w->packet.generation = generation();
+	const struct sw_tags *t = bpf_map_lookup_elem(&tags, &w->at);
+	return t && !w->unread && sw_quiet(t, w->tag, &w->packet) ? FOR_NOBODY : FOR_GUARD | FOR_TRACKER;
 }
 
 static __always_inline enum sw_reason xdp_parse(struct xdp_md *ctx, u32 size, struct scratch *w)
 {
-	struct sight s = {.size = size, .place = ctx->ingress_ifindex << 1};
+	struct frame_meta m = {.size = size};
 
-	return parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &s, &w->packet);
+	return parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &m, &w->packet);
 }
 
 /* A frame that is longer than what can be read of it: how long, a helper says. */
 __attribute__((noinline)) int xdp_parse_long(struct xdp_md *ctx)
 {
 	struct scratch *w = workplace();
+	u32 size = bpf_xdp_get_buff_len(ctx);
+	enum sw_reason why = w ? xdp_parse(ctx, size, w) : SW_TRUNCATED;
 
-	return w ? xdp_parse(ctx, bpf_xdp_get_buff_len(ctx), w) : SW_TRUNCATED;
+	return why == SW_TRUNCATED && size > ctx->data_end - ctx->data ? SW_UNREAD : why;
 }
+
+/* What the guard took out of the way leaves no trace in the table; what a dry run would have taken does. */
+#define NOT_TRACKED (1u << SW_ACT_DROP | 1u << SW_ACT_CHALLENGE | 1u << SW_ACT_FORGET)
 
 /* Whether the guard has anything to say on such a segment: most of the time it has not, and a call costs some 10 ns. */
 static __always_inline bool guarded(const struct scratch *w)
 {
 	u32 gen, zero = 0;
 
-	if (w->packet.kind == SW_KIND_SYN)
+	if (w->unread || w->packet.kind == SW_KIND_SYN)
 		return guard_now(&gen);
-	if (!have_cookies || (w->packet.kind != SW_KIND_ACK && w->packet.kind != SW_KIND_DATA))
+	if (!have_cookies || !(1u << (w->packet.kind & 31) & GUARD_ACKS))
 		return false;
 	const struct sw_guard *g = bpf_map_lookup_elem(&guard, &zero);
 	return g && g->challenged_ns;
@@ -160,6 +229,7 @@ static __always_inline void go_on(void *ctx, bool xdp, u32 ifindex)
 	if (!w)
 		return;
 	call_for(w);
+	w->packet.generation = generation();
 	if (w->packet.options_size && !w->packet.options_done) {
 		if (xdp)
 			xdp_options(ctx);
@@ -167,6 +237,8 @@ static __always_inline void go_on(void *ctx, bool xdp, u32 ifindex)
 			skb_options(ctx);
 	}
 	track(ifindex);
+	if (w->step.ask)
+		ask_kernel(ctx, w);
 }
 
 SEC("xdp.frags")
@@ -178,46 +250,76 @@ int synwave_xdp(struct xdp_md *ctx)
 	if (!w)
 		return XDP_PASS;
 	why = xdp_parse(ctx, replay ? replay_io.size : ctx->data_end - ctx->data, w);
-	if ((why == SW_BAD_IP || why == SW_BAD_TCP) && !replay) /* too short for its headers? */
+	if ((why == SW_BAD_IP || why == SW_BAD_TCP || why == SW_TRUNCATED) && !replay) /* too short for its headers? */
 		why = xdp_parse_long(ctx);
-	if (!look(why, w))
+	u32 who = classify(why, w);
+	if (!who)
 		return XDP_PASS;
 	u32 act = guarded(w) ? xdp_guard(ctx) : SW_ACT_PASS;
-	if (act == SW_ACT_PASS)
+	if (who & FOR_TRACKER && !(1u << (act & 31) & NOT_TRACKED))
 		go_on(ctx, true, ctx->ingress_ifindex);
 	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;
 }
 
-#define PULL 256 /* more than Ethernet, 4 tags, IPv6 and TCP with all options need; extension headers may want more */
+#define PULL      256 /* more than Ethernet, 4 tags, IPv6 and TCP with all options need; extension headers may want more */
+#define PULL_MOST 9216
 
-__attribute__((noinline)) int skb_look(struct __sk_buff *skb, u32 out, u32 l3)
+/* A local segment's socket is past its handshake: not a listener's, a request's or a TIME_WAIT's answer. */
+static __always_inline bool skb_socket(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (!sk)
+		return false;
+	sk = bpf_sk_fullsock(sk);
+	return sk && sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP &&
+	       1u << (sk->state & 31) & SOCKET_PAST_HANDSHAKE;
+}
+
+static __always_inline enum sw_reason skb_parse(struct __sk_buff *skb, u32 out, u32 l3, struct scratch *w)
 {
 	/* a forwarded packet remembers where it came in; our own came from nowhere */
-	struct sight s = {.size = skb->len,
-			  .place = skb->ifindex << 1 | (out & 1),
-			  .l3 = l3,
-			  .local = out && !skb->ingress_ifindex};
+	bool local = out && !skb->ingress_ifindex;
+	struct frame_meta m = {.size = skb->len,
+			       .l3 = l3,
+			       .egress = out & 1,
+			       .local = local,
+			       .inside = out && skb->ingress_ifindex != skb->ifindex,
+			       .socket = local && skb_socket(skb)};
+
+	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, &m, &w->packet);
+}
+
+__attribute__((noinline)) int skb_classify(struct __sk_buff *skb, u32 out, u32 l3)
+{
 	struct scratch *w = workplace();
 	enum sw_reason why;
 
 	if (!w)
-		return false;
-	why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, &s, &w->packet);
+		return FOR_NOBODY;
+	why = skb_parse(skb, out, l3, w);
 	if (why == SW_TRUNCATED) { /* headers outside of the linear part */
 		bpf_skb_pull_data(skb, skb->len < PULL ? skb->len : PULL);
-		why = parse((void *)(long)skb->data, (void *)(long)skb->data_end, &s, &w->packet);
+		why = skb_parse(skb, out, l3, w);
 	}
-	return look(why, w);
+	if (why == SW_TRUNCATED && skb->len > PULL) {
+		bpf_skb_pull_data(skb, skb->len < PULL_MOST ? skb->len : PULL_MOST);
+		why = skb_parse(skb, out, l3, w);
+		if (why == SW_TRUNCATED && skb->len > skb->data_end - skb->data)
+			why = SW_UNREAD;
+	}
+	return classify(why, w);
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 {
 	struct scratch *w = workplace();
+	u32 who = w ? skb_classify(skb, false, l3) : FOR_NOBODY;
 
-	if (!w || !skb_look(skb, false, l3))
+	if (!w || !who)
 		return TC_ACT_UNSPEC; /* the next program, or go on */
 	u32 act = guarded(w) ? skb_guard(skb) : SW_ACT_PASS;
-	if (act == SW_ACT_PASS)
+	if (who & FOR_TRACKER && !(1u << (act & 31) & NOT_TRACKED))
 		go_on(skb, false, skb->ifindex);
 	return act == SW_ACT_DROP        ? TC_ACT_SHOT
 	       : act == SW_ACT_CHALLENGE ? bpf_redirect(skb->ifindex, 0)
@@ -230,7 +332,7 @@ static __always_inline int egress(struct __sk_buff *skb, bool l3)
 
 	if (skb->mark == COOKIE_MARK) { /* the ingress program's answer: a challenge is no half-open connection */
 		skb->mark = 0;
-	} else if (w && skb_look(skb, true, l3)) {
+	} else if (w && skb_classify(skb, true, l3) & FOR_TRACKER) {
 		go_on(skb, false, skb->ifindex);
 	}
 	return TC_ACT_UNSPEC;

@@ -9,7 +9,13 @@
 #define BPF_F_NO_PREALLOC   1U
 #define BPF_F_CURRENT_NETNS (-1L)
 #define BPF_TCP_LISTEN      10
+#define SOCK_STREAM         1 /* linux/net.h */
+#define IPPROTO_TCP         6 /* linux/in.h */
+#define PACKET_HOST         0 /* linux/if_packet.h */
 #define ENOENT              2 /* asm-generic/errno-base.h */
 #define BPF_F_MMAPABLE      (1U << 10)
+
+/* enum of linux/bpf.h (BPF_TCP_*): ESTABLISHED 1, FIN_WAIT1 4, FIN_WAIT2 5, CLOSE_WAIT 8, LAST_ACK 9, CLOSING 11 */
+#define SOCKET_PAST_HANDSHAKE (1u << 1 | 1u << 4 | 1u << 5 | 1u << 8 | 1u << 9 | 1u << 11)
 
 #endif

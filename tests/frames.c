@@ -220,6 +220,32 @@ static void f_fragment(struct frame *f)
 	frame_data(f)[20] = 0x20;
 	frame_data(f)[21] = 1;
 }
+static void f_fragment_far(struct frame *f)
+{
+	f_syn(f);
+	frame_data(f)[21] = 3; /* behind the TCP header of the first one */
+}
+/* A SYN with 40 bytes of header, of which the first fragment holds so many. */
+static void cut(struct frame *f, u32 size)
+{
+	f_syn(f);
+	f->len = 14 + 20 + size;
+	frame_data(f)[17] = 20 + size;
+	frame_data(f)[20] = 0x20;
+	frame_data(f)[46] = 0xa0;
+}
+static void f_cut8(struct frame *f)
+{
+	cut(f, 8);
+}
+static void f_cut16(struct frame *f)
+{
+	cut(f, 16);
+}
+static void f_cut24(struct frame *f)
+{
+	cut(f, 24);
+}
 static void f_first_fragment(struct frame *f)
 {
 	f_syn(f);
@@ -343,7 +369,29 @@ static void f_frag6_first(struct frame *f)
 }
 static void f_frag6_later(struct frame *f)
 {
+	ext6(f, (u8[]){44}, 1, 0x0019, 0);
+}
+static void f_frag6_inside(struct frame *f)
+{
 	ext6(f, (u8[]){44}, 1, 0x0009, 0);
+}
+/* The first fragment ends in the middle of the header chain, at TCP or before it. */
+static void f_frag6_cut(struct frame *f)
+{
+	ext6(f, (u8[]){44}, 1, 0x0001, 0);
+	f->len -= 12;
+	frame_data(f)[19] -= 12;
+}
+static void f_frag6_chain(struct frame *f)
+{
+	ext6(f, (u8[]){44, 60}, 2, 0x0001, 0);
+	f->len -= 28;
+	frame_data(f)[19] -= 28;
+}
+static void f_ext_9_udp(struct frame *f)
+{
+	ext6(f, (u8[]){60, 60, 60, 60, 60, 60, 60, 60}, 8, 0, 0);
+	frame_data(f)[54 + 7 * 8] = 17;
 }
 static void f_ext_cut(struct frame *f)
 {
@@ -363,16 +411,18 @@ static void f_icmp6(struct frame *f)
 // clang-format off
 const struct frame_row frame_rows[] = {
 	ROW(syn, OK, SYN), ROW(syn6, OK, SYN), ROW(tags4, OK, SYN_ACK), ROW(tags4_v6, OK, DATA),
-	ROW(tags5, NOT_IP, OTHER), ROW(arp, NOT_IP, OTHER), ROW(short_eth, TRUNCATED, OTHER),
+	ROW(tags5, TAGS, OTHER), ROW(arp, NOT_IP, OTHER), ROW(short_eth, TRUNCATED, OTHER),
 	ROW(short_ip, TRUNCATED, OTHER), ROW(udp, NOT_TCP, OTHER), ROW(ihl4, BAD_IP, OTHER),
 	ROW(version, BAD_IP, OTHER), ROW(ip_options, OK, ACK), ROW(total_long, BAD_IP, OTHER),
-	ROW(total_short, BAD_TCP, OTHER), ROW(total_zero, BAD_IP, OTHER), ROW(fragment, FRAGMENT, OTHER),
+	ROW(total_short, BAD_TCP, OTHER), ROW(total_zero, BAD_IP, OTHER), ROW(fragment, CUT, OTHER),
+	ROW(fragment_far, FRAGMENT, OTHER), ROW(cut8, CUT, OTHER), ROW(cut16, CUT, OTHER), ROW(cut24, OK, SYN),
 	ROW(first_fragment, OK, SYN), ROW(doff4, BAD_TCP, OTHER), ROW(doff_long, BAD_TCP, OTHER),
-	ROW(port0, BAD_TCP, OTHER), ROW(null, BAD_FLAGS, OTHER), ROW(xmas, BAD_FLAGS, OTHER),
+	ROW(port0, OK, SYN), ROW(null, BAD_FLAGS, OTHER), ROW(xmas, BAD_FLAGS, OTHER),
 	ROW(syn_fin, BAD_FLAGS, OTHER), ROW(syn_rst, BAD_FLAGS, OTHER), ROW(ecn_syn, OK, SYN),
 	ROW(urg_psh_fin, OK, FIN), ROW(self, SELF, OTHER), ROW(one_host, OK, SYN), ROW(mapped, MAPPED, OTHER),
 	ROW(ext_all, OK, SYN), ROW(ext_8, OK, SYN), ROW(ext_9, BAD_IP6_EXT, OTHER), ROW(ext_long, BAD_IP6_EXT, OTHER),
-	ROW(frag6_first, OK, SYN), ROW(frag6_later, FRAGMENT, OTHER), ROW(ext_cut, BAD_IP, OTHER),
+	ROW(frag6_first, OK, SYN), ROW(frag6_later, FRAGMENT, OTHER), ROW(frag6_inside, CUT, OTHER),
+	ROW(frag6_cut, CUT, OTHER), ROW(frag6_chain, CUT, OTHER), ROW(ext_9_udp, NOT_TCP, OTHER), ROW(ext_cut, BAD_IP, OTHER),
 	ROW(icmp6, NOT_TCP, OTHER),
 	{"l3", f_l3, SW_OK, SW_KIND_SYN, true}, {"l3_v6", f_l3_v6, SW_OK, SW_KIND_SYN, true},
 };

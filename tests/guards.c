@@ -10,15 +10,15 @@
 
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* steps say what differs from 0 */
 
-/* `count` SYNs from ports of their own, all to be judged alike; `meet`: each goes on to a whole handshake. `after_ms` since
- * the step before. count 0: the end. */
+/* `count` SYNs from ports of their own, all to be judged alike; `meet`: each goes on to a whole handshake; `again`: they come
+ * on the connection of the step before. `after_ms` since the step before. count 0: the end. */
 struct step {
 	const char *from, *to;
 	u16 port;
 	u32 count;
 	enum sw_verdict verdict;
 	u32 after_ms;
-	bool meet;
+	bool meet, again;
 };
 
 static const struct guard_case {
@@ -119,6 +119,13 @@ static const struct guard_case {
 	  {"192.0.2.1", "192.0.2.2", 80, 1, SW_V_PASS_VERIFIED, 30000},
 	  {"192.0.2.1", "192.0.2.2", 80, 1, SW_V_DROP_SERVICE, 90000},
 	  {"192.0.2.8", "192.0.2.2", 80, 1, SW_V_DROP_SERVICE}}},
+	{"a living connection is spared the service's limit, and no other rule",
+	 "mode: enforce\nverified: 60s\nsource:\n- {family: ipv4, prefix: 32, rate: 1/h, burst: 3}\n"
+	 "service:\n  default: {rate: 1/h, burst: 1, over: drop}",
+	 {{"192.0.2.1", "192.0.2.2", 80, 1, SW_V_PASS_WITHIN, 0, true},
+	  {"192.0.2.1", "192.0.2.2", 80, 2, SW_V_PASS_CONNECTION, 90000, false, true},
+	  {"192.0.2.1", "192.0.2.2", 80, 2, SW_V_DROP_SOURCE, 0, false, true},
+	  {"192.0.2.7", "192.0.2.2", 80, 1, SW_V_DROP_SERVICE}}},
 	{"an IPv6 source is verified with its /64",
 	 "mode: enforce\nservice:\n  default: {rate: 1/h, burst: 1, over: drop}",
 	 {{"2001:db8:0:1::1", "2001:db8::2", 80, 1, SW_V_PASS_WITHIN, 0, true},
@@ -166,18 +173,16 @@ static int play_step(struct engine *e, const struct step *s, u16 *port, u64 now)
 	int wrong = 0;
 
 	for (u32 n = 0; n < s->count; n++) {
-		u16 p = (*port)++;
+		u16 p = s->again ? *port - 1 : (*port)++;
 
-		feed(e, s, p, false, SW_TCP_SYN, 1000, 0, now);
+		feed(e, s, p, false, SW_TCP_SYN, s->again ? 9000 : 1000, 0, now);
 		wrong += e->verdict != s->verdict;
+		if (s->again)
+			continue;
 		feed(e, s, p, true, SW_TCP_SYN | SW_TCP_ACK, 5000, 1001, now);
 		wrong += e->verdict != SW_VERDICT_COUNT;
-		if (!s->meet)
-			continue;
-		feed(e, s, p, false, SW_TCP_ACK, 1001, 5001, now);
-		/* a SYN on a living connection is none of the guard's business */
-		feed(e, s, p, false, SW_TCP_SYN, 9000, 0, now);
-		wrong += e->verdict != SW_VERDICT_COUNT;
+		if (s->meet)
+			feed(e, s, p, false, SW_TCP_ACK, 1001, 5001, now);
 	}
 	return wrong;
 }

@@ -170,6 +170,35 @@ static void forget_former(struct hook *h)
 	free(rows);
 }
 
+/* The least number that no other interface of the instance has. Under the lock. */
+static u32 free_attachment(struct instance *in)
+{
+	struct registry_row *rows;
+	u32 n = registry_list(in, &rows), number = 1;
+
+	for (u32 i = 0; i < n; i++)
+		if (rows[i].iface.attachment == number) {
+			number++;
+			i = ~0u; /* from the beginning */
+		}
+	free(rows);
+	return number;
+}
+
+/* With one interface alone no SYN can be seen twice, and the guard need not look whether it was. */
+static void count_attachments(struct instance *in)
+{
+	struct registry_row *rows;
+	u32 n = registry_list(in, &rows), zero = 0;
+	struct sw_guard g;
+
+	free(rows);
+	if (bpf_map_lookup_elem(in->s.fd.guard, &zero, &g))
+		return;
+	g.attachments = n;
+	bpf_map_update_elem(in->s.fd.guard, &zero, &g, BPF_ANY);
+}
+
 int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 {
 	struct sw_iface was = {}, row = {.since_ns = realtime()};
@@ -186,11 +215,15 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 		h->qdisc = was.ready & SW_READY_QDISC;
 	}
 	memcpy(row.name, h->name, sizeof(row.name));
+	if (!row.attachment)
+		row.attachment = free_attachment(h->in);
+	load_for(h->loader, row.attachment, h->mac);
 	err = load_first(h, mode, one_way);
 	if (!err)
 		err = registry_put(h->in, &h->key, &row);
 	if (err)
 		return err;
+	count_attachments(h->in);
 	forget_former(h);
 	hook_look(h, &now);
 	err = put_ingress(h, mode, &now);
@@ -200,6 +233,7 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	if (err && !*had) {
 		hook_drop(h, ALL_PARTS);
 		registry_delete(h->in, &h->key);
+		count_attachments(h->in);
 		return store_fail(&h->in->s, err, "%s", why);
 	}
 	hook_look(h, &now);
@@ -261,7 +295,9 @@ int iface_detach(struct instance *in, const struct registry_row *row)
 	for (enum part p = 0; p < PART_COUNT; p++) /* also dead ones, also in another namespace */
 		if (p == PART_XDP_LINK || p == PART_TCX_IN || p == PART_TCX_OUT)
 			link_drop(&h, p);
-	return registry_delete(in, &row->key);
+	err = registry_delete(in, &row->key);
+	count_attachments(in);
+	return err;
 }
 
 static bool any_link(struct instance *in, const struct registry_row *row)

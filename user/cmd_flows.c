@@ -50,7 +50,7 @@ static int show_set(void *ctx, const struct sw_shelf *shelf)
 	for (u32 left = shelf->set->used & SW_ALL_WAYS; left; left &= left - 1) {
 		u32 way = sw_lowest(left);
 
-		if (!sw_load(shelf, way, &c) || sw_expired(&c, way, shelf->tags->active, f->tick) ||
+		if (!sw_load(shelf, way, &c) || sw_expired(&c, f->tick) ||
 		    !passes(&f->filter, &c))
 			continue;
 		record_from(&r, &c, false, f->epoch_ns);

@@ -32,22 +32,29 @@ static int change_remove(struct ruleset *rs, char *word, char *why)
 }
 
 /* "50/s burst 100 over drop" or "none". 1: a limit, 0: none, or -EINVAL. */
-static int limit_words(char *text, struct sw_limit *l, bool service, char *why)
+static int parse_limit(char *text, struct sw_limit *l, bool service, char *why)
 {
-	const char *rate = strtok(text, " \t"), *burst = NULL, *over = NULL;
+	struct limit_words w = {.rate = strtok(text, " \t")};
+	struct {
+		const char *name, **to;
+	} words[] = {{"burst", &w.burst}, {"over", &w.over}, {"local", &w.local}};
 	int err;
 
-	if (rate && !strcmp(rate, "none") && !strtok(NULL, " \t"))
+	if (w.rate && !strcmp(w.rate, "none") && !strtok(NULL, " \t"))
 		return 0;
-	for (char *word = strtok(NULL, " \t"); rate && word; word = strtok(NULL, " \t")) {
-		const char **to = !strcmp(word, "burst") ? &burst : service && !strcmp(word, "over") ? &over : NULL;
+	for (char *word = strtok(NULL, " \t"); w.rate && word; word = strtok(NULL, " \t")) {
+		const char **to = NULL;
+		for (size_t i = 0; i < (service ? SW_ARRAY_SIZE(words) : 1); i++)
+			if (!strcmp(word, words[i].name))
+				to = words[i].to;
 		if (!to || *to || !(*to = strtok(NULL, " \t"))) {
 			snprintf(why, RULESET_WHY, "%.60s: not RATE [burst N]%s, or none", word,
-				 service ? " [over cookie|drop]" : "");
+				 service ? " [over cookie|drop] [local yes|no|learn]" : "");
 			return -EINVAL;
 		}
 	}
-	err = ruleset_limit(l, rate ? rate : "", burst, over, why);
+	w.rate = w.rate ? w.rate : "";
+	err = ruleset_limit(l, &w, why);
 	return err ? err : 1;
 }
 
@@ -64,7 +71,7 @@ static int set_source(struct ruleset *rs, const char *name, char *value, char *w
 		snprintf(why, RULESET_WHY, "source.%.40s: not source.ipv4/PREFIX or source.ipv6/PREFIX", name);
 		return -EINVAL;
 	}
-	err = limit_words(value, &l, false, why);
+	err = parse_limit(value, &l, false, why);
 	if (!err)
 		ruleset_no_source(rs, v6, bits);
 	return err > 0 ? ruleset_source(rs, v6, bits, &l, why) : err;
@@ -73,7 +80,7 @@ static int set_source(struct ruleset *rs, const char *name, char *value, char *w
 static int set_service(struct ruleset *rs, const char *name, char *value, char *why)
 {
 	struct sw_limit l;
-	int some = limit_words(value, &l, true, why);
+	int some = parse_limit(value, &l, true, why);
 
 	return some < 0 ? some : ruleset_service(rs, name, some ? &l : NULL, why);
 }
@@ -204,10 +211,13 @@ const struct command cmd_guard = {
 		"sources;\n"
 		"                 service.ADDR:PORT for one of them; over cookie challenges, over drop drops\n"
 		"  set cookie_fallback=pass|drop  what becomes of a SYN that cannot be challenged here (pass)\n"
+		"                 [local yes|no|learn]: does this host answer for it? learn: if it was seen to (default)\n"
 		"  set bogus_acks=pass|drop       ACKs without a valid cookie, while cookies are out (pass)\n"
+		"  set fragments=drop|pass        fragments that cut the TCP header, and more VLAN tags or extension\n"
+		"                 headers than can be followed: what may hide a SYN (drop)\n"
 		"  set verified=1h                how long a source that completed a handshake passes the service's "
 		"limit\n"
 		"  allow, deny, remove CIDR       never limited, never admitted, neither\n"
 		"  apply FILE     replaces all rules by those of a YAML file, or changes nothing and says why\n"
-		"Only SYNs without ACK that come in are judged, and none of a living connection.\n",
+		"Every SYN without ACK that comes in is judged.\n",
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sys/random.h>
+#include <time.h>
 
 #define MS_ROW_(symbol, name, ms, help) [SW_##symbol] = ms,
 static const u64 timeout_ms[SW_TIMEOUT_COUNT] = {SW_TIMEOUTS(MS_ROW_)};
@@ -68,5 +69,24 @@ int conf_defaults(struct sw_conf *conf)
 	if (getrandom(conf->hash_key, sizeof(conf->hash_key), 0) != sizeof(conf->hash_key) ||
 	    getrandom(conf->guard_key, sizeof(conf->guard_key), 0) != sizeof(conf->guard_key))
 		return -EIO;
+	conf_generation(conf);
 	return 0;
+}
+
+#define GENERATION_SHIFT_MAX 20 /* of jiffies: some minutes, whatever CONFIG_HZ is */
+
+void conf_generation(struct sw_conf *conf)
+{
+	struct timespec jiffy = {.tv_nsec = 4000000};
+	u64 least = ~0ULL;
+
+	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
+		if (1u << i & SW_RENEWABLE && conf->timeout[i] < least)
+			least = conf->timeout[i];
+	clock_getres(CLOCK_MONOTONIC_COARSE, &jiffy); /* advances once per jiffy */
+	conf->generation_shift = 0;
+	while (conf->generation_shift < GENERATION_SHIFT_MAX &&
+	       (u64)jiffy.tv_nsec << (conf->generation_shift + 1) <= least / 4)
+		conf->generation_shift++;
+	conf->generation_ns = (u64)jiffy.tv_nsec << conf->generation_shift;
 }

@@ -18,5 +18,7 @@ u64 conf_ladder_memory(const struct sw_conf *conf); /* of the ladders alone; 0: 
 u32 conf_place(size_t entry);
 /* Default timeouts, and a fresh random hash key. 0 or -errno. */
 int conf_defaults(struct sw_conf *conf);
+/* After a change of timeouts: how long a generation lasts (struct sw_tags), a quarter of the shortest that data renew. */
+void conf_generation(struct sw_conf *conf);
 
 #endif

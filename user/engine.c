@@ -23,6 +23,8 @@ int engine_open(struct engine *e, u32 flows, u32 half_open)
 	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
 		e->conf.timeout[i] = FOREVER_NS;
 	e->conf.timeout[SW_T_INFER] = 0;
+	conf_generation(&e->conf);
+	e->conf.both_ways = 1;
 	e->conf.ladder = 1;
 	e->set = calloc(e->conf.sets, sizeof(*e->set));
 	e->tags = aligned_alloc(64, (size_t)e->conf.sets * sizeof(*e->tags));
@@ -102,6 +104,14 @@ void engine_stepped(struct engine *e, u32 at, u32 way, u32 came, u32 dropped, st
 		birth[way] = stayed ? birth[came] : e->frames;
 }
 
+/* The guard's verdict on the last frame. */
+static void engine_verdict(struct engine *e, u32 verdict)
+{
+	e->verdict = verdict;
+	if (verdict < SW_VERDICT_COUNT)
+		e->stats.verdict[verdict]++;
+}
+
 static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 {
 	u32 hash = sw_hash_of(&e->conf, p), at = sw_set_of(hash, e->conf.sets);
@@ -113,11 +123,8 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
 		return;
-	if (e->guard && p->kind == SW_KIND_SYN && sw_known(&f, sw_tag_of(hash), &p->key) != SW_KNOWN_LIVING) {
-		e->verdict = engine_guard_judge(e->guard, p, now);
-		if (e->verdict < SW_VERDICT_COUNT)
-			e->stats.verdict[e->verdict]++;
-	}
+	if (e->guard && p->kind == SW_KIND_SYN)
+		engine_verdict(e, engine_guard_judge(e->guard, p, sw_known(&f, sw_tag_of(hash), &p->key), now));
 	engine_before(e, at, &before);
 	if (step.listen || !sw_table_first(&f, sw_tag_of(hash), p, now, &step))
 		sw_table_step(&f, sw_tag_of(hash), p, now, &step, &c, &trace);
@@ -128,8 +135,19 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 		e->stats.event[i] += step.events >> i & 1;
 	sw_hist_add(&e->stats.syn_synack, step.syn_synack_ns);
 	sw_hist_add(&e->stats.synack_ack, step.synack_ack_ns);
-	if (e->guard && step.proved)
-		engine_guard_proved(e->guard, p, now);
+	if (e->guard && step.verified)
+		engine_guard_verified(e->guard, p, step.server, now);
+}
+
+/* What the parser did not read to the end: may it hold a SYN? */
+static void engine_unparsed(struct engine *e, const struct sw_packet *p, enum sw_reason why, u64 now)
+{
+	if (!e->guard)
+		return;
+	if (why == SW_SELF && p->kind == SW_KIND_SYN)
+		engine_verdict(e, engine_guard_judge(e->guard, p, SW_KNOWN_NOT, now));
+	else
+		engine_verdict(e, engine_guard_unread(e->guard, why));
 }
 
 static void native_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, bool l3, u64 now)
@@ -142,8 +160,12 @@ static void native_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, b
 		e->stats.kind[p.kind]++;
 	if (why) {
 		e->stats.ignored[why]++;
+		engine_unparsed(e, &p, why, now);
 		return;
 	}
+	p.generation = now / e->conf.generation_ns;
+	if (p.cut && p.kind != SW_KIND_SYN && e->guard)
+		engine_verdict(e, engine_guard_unread(e->guard, SW_CUT));
 	if (p.options_size && p.options_at < cap) {
 		u32 there = cap - p.options_at, want = p.options_size;
 		p.options_size = there < want ? there : want;

@@ -77,7 +77,12 @@ void engine_guard_close(struct engine_guard *g)
 	free(g);
 }
 
-u32 engine_guard_judge(struct engine_guard *g, const struct sw_packet *p, u64 now)
+static u32 in_mode(const struct engine_guard *g, u32 verdict)
+{
+	return g->rs->rules.mode == SW_GUARD_ENFORCE ? verdict : sw_would(verdict);
+}
+
+u32 engine_guard_judge(struct engine_guard *g, const struct sw_packet *p, enum sw_known known, u64 now)
 {
 	struct sw_guard_rules rules = g->rs->rules;
 	struct sw_judgement j = {0};
@@ -86,12 +91,28 @@ u32 engine_guard_judge(struct engine_guard *g, const struct sw_packet *p, u64 no
 	rules.services = g->rs->services;
 	if (rules.mode == SW_GUARD_OFF)
 		return SW_VERDICT_COUNT;
-	sw_guard_judge(g, g->conf, &rules, 0, p, now, &j);
-	return rules.mode == SW_GUARD_ENFORCE ? j.verdict : sw_would(j.verdict);
+	sw_guard_weigh(g, g->conf, &rules, 0, p, now, &j);
+	if (p->cut && !(rules.flags & SW_GUARD_FRAGMENTS_PASS) && j.verdict != SW_V_PASS_ALLOW)
+		j.verdict = SW_V_DROP_FRAGMENT;
+	if (j.verdict == SW_V_DROP_SERVICE && known == SW_KNOWN_LIVING)
+		j.verdict = SW_V_PASS_CONNECTION;
+	sw_guard_charge(g, g->conf, &rules, 0, p, now, &j);
+	return in_mode(g, j.verdict);
 }
 
-void engine_guard_proved(struct engine_guard *g, const struct sw_packet *p, u64 now)
+u32 engine_guard_unread(struct engine_guard *g, enum sw_reason why)
+{
+	u32 verdict = why == SW_CUT ? SW_V_DROP_FRAGMENT : SW_V_DROP_HEADERS;
+
+	if (why != SW_CUT && why != SW_TAGS && why != SW_BAD_IP6_EXT)
+		return SW_VERDICT_COUNT;
+	if (g->rs->rules.mode == SW_GUARD_OFF || g->rs->rules.flags & SW_GUARD_FRAGMENTS_PASS)
+		return SW_VERDICT_COUNT;
+	return in_mode(g, verdict);
+}
+
+void engine_guard_verified(struct engine_guard *g, const struct sw_packet *p, u32 server, u64 now)
 {
 	if (g->rs->rules.mode != SW_GUARD_OFF)
-		sw_verify(g, g->conf, p->from ? p->key.addr[1] : p->key.addr[0], p->v6, now);
+		sw_verify(g, g->conf, server ? p->key.addr[0] : p->key.addr[1], p->v6, now);
 }

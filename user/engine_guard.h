@@ -4,16 +4,19 @@
 #define SYNWAVE_ENGINE_GUARD_H
 
 #include "ruleset.h"
-#include "synwave/parse.h"
+#include "synwave/table.h"
 
 struct engine_guard;
 
 /* `rs` stays the caller's and must live as long. NULL: no memory. */
 struct engine_guard *engine_guard_open(const struct sw_conf *conf, const struct ruleset *rs);
 void engine_guard_close(struct engine_guard *g);
-/* A SYN: enum sw_verdict, `would` in a dry run; SW_VERDICT_COUNT: the guard is off. */
-u32 engine_guard_judge(struct engine_guard *g, const struct sw_packet *p, u64 now);
-/* Its sender completed a handshake and proved its address. */
-void engine_guard_proved(struct engine_guard *g, const struct sw_packet *p, u64 now);
+/* A SYN on a connection of which the table knows that much: enum sw_verdict, `would` in a dry run; SW_VERDICT_COUNT: the guard
+ * is off. */
+u32 engine_guard_judge(struct engine_guard *g, const struct sw_packet *p, enum sw_known known, u64 now);
+/* A frame whose headers the parser did not read to the end, and why: the same. */
+u32 engine_guard_unread(struct engine_guard *g, enum sw_reason why);
+/* The client of the segment's connection proved its address; `server`: which end of the key is the server's. */
+void engine_guard_verified(struct engine_guard *g, const struct sw_packet *p, u32 server, u64 now);
 
 #endif

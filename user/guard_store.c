@@ -180,11 +180,10 @@ static int write_limits(struct store *s, const struct ruleset *rs, u32 gen, u32 
 }
 
 /* The cells of row `at` are another prefix's from now on: what was used up under the old one means nothing. */
-static int forget_row(struct store *s, u32 at)
+static int forget_row(struct store *s, u32 at, u32 cells)
 {
-	u64 *zero = calloc(2 * SW_GUARD_CELLS, sizeof(*zero));
-	int err = zero ? write_cells(s, 2 * at * SW_GUARD_CELLS, zero, 2 * SW_GUARD_CELLS)
-		       : failed(s, -ENOMEM, "write", "guard_cells");
+	u64 *zero = calloc(2 * cells, sizeof(*zero));
+	int err = zero ? write_cells(s, 2 * at * cells, zero, 2 * cells) : failed(s, -ENOMEM, "write", "guard_cells");
 
 	free(zero);
 	return err;
@@ -195,21 +194,10 @@ static int forget_rows(struct store *s, const struct sw_guard_rules *now, const 
 	int err = 0;
 
 	for (u32 i = 0; i < now->rows && !err; i++)
-		if (now->row[i].v6 != old->row[i].v6 || now->row[i].prefix != old->row[i].prefix || i >= old->rows)
-			err = forget_row(s, i);
+		if (now->row[i].v6 != old->row[i].v6 || now->row[i].prefix != old->row[i].prefix || i >= old->rows ||
+		    now->cells != old->cells)
+			err = forget_row(s, i, now->cells);
 	return err;
-}
-
-static u32 rmem_max(void)
-{
-	FILE *in = fopen("/proc/sys/net/core/rmem_max", "re");
-	unsigned int n = 0;
-
-	if (in && fscanf(in, "%u", &n) != 1)
-		n = 0;
-	if (in)
-		fclose(in);
-	return n;
 }
 
 int guard_write(struct store *s, const struct ruleset *rs)
@@ -227,7 +215,6 @@ int guard_write(struct store *s, const struct ruleset *rs)
 	next = gen + 1;
 	now.listed = rs->prefixes;
 	now.services = rs->services;
-	now.rmem_max = rmem_max();
 	err = clear_others(s, gen);
 	if (!err)
 		err = write_prefixes(s, rs, next);

@@ -87,6 +87,8 @@ int hook_init(struct hook *h, struct instance *in, struct loader *l, const char 
 		store_fail(&in->s, err, "%s: cannot ask for its link type: %s", name, strerror(-err));
 	else
 		err = judge_link_type(h, req.ifr_hwaddr.sa_family);
+	if (!err && !h->l3)
+		memcpy(h->mac, req.ifr_hwaddr.sa_data, sizeof(h->mac));
 	req.ifr_data = (void *)&info;
 	if (!err)
 		snprintf(h->driver, sizeof(h->driver), "%.31s",

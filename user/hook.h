@@ -38,6 +38,7 @@ struct hook {
 	struct sw_iface_key key;
 	char name[16];
 	bool l3; /* no Ethernet header */
+	u8 mac[6]; /* its own address, where it has an Ethernet header */
 	char driver[32];
 	bool qdisc; /* clsact made by us */
 	char note[WHY_SIZE]; /* what a person should know */

@@ -174,6 +174,7 @@ static int fill_meta(struct instance *in, const struct wish *w)
 	if (m->conf.one_way)
 		m->conf.timeout[SW_T_INFER] = 0; /* no SYN-ACK will ever be seen: nothing to wait for */
 	take_timeouts(&m->conf, w);
+	conf_generation(&m->conf);
 	return 0;
 }
 
@@ -222,6 +223,7 @@ int instance_adapt(struct instance *in, const struct wish *w, bool *changed)
 	if (w->no_ladder && m->conf.ladder)
 		return store_fail(&in->s, -EINVAL, "%s runs without --no-ladder" FIXED, in->s.dir);
 	take_timeouts(&in->s.info.conf, w);
+	conf_generation(&in->s.info.conf);
 	*changed = memcmp(&before, &in->s.info.conf, sizeof(before));
 	if (!*changed && !strcmp(m->version, SYNWAVE_VERSION))
 		return 0;

@@ -116,7 +116,7 @@ bool load_cookies(void)
 	return known;
 }
 
-static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
+static struct synwave_bpf *open_skeleton(struct store *s, const struct loader *l, enum program wanted)
 {
 	struct bpf_program *prog;
 	struct synwave_bpf *skel = synwave_bpf__open();
@@ -129,6 +129,10 @@ static struct synwave_bpf *open_skeleton(struct store *s, enum program wanted)
 	skel->rodata->have_cookies = load_cookies();
 	skel->rodata->partial_sums = wanted != PROG_XDP;
 	skel->rodata->netns = netns_own();
+	if (l) {
+		skel->rodata->attachment = l->attachment;
+		memcpy((void *)skel->rodata->own_mac, l->mac, sizeof(l->mac));
+	}
 	err = skeleton_conf(skel, &s->info.conf);
 	if (!err)
 		err = reuse(skel, s);
@@ -156,7 +160,7 @@ int load_maps(struct store *s)
 	int err;
 
 	load_forget();
-	skel = open_skeleton(s, PROG_NONE);
+	skel = open_skeleton(s, NULL, PROG_NONE);
 	if (!skel)
 		return -EINVAL;
 	err = synwave_bpf__load(skel);
@@ -186,7 +190,7 @@ int load_maps(struct store *s)
 struct synwave_bpf *load_open(struct loader *l, enum program p)
 {
 	load_forget();
-	return open_skeleton(l->s, p);
+	return open_skeleton(l->s, l, p);
 }
 
 struct bpf_object *load_object(struct synwave_bpf *skel)
@@ -218,10 +222,25 @@ int load_program(struct loader *l, enum program p)
 	return bpf_program__fd(program_of(l->skel[p], p));
 }
 
-void load_close(struct loader *l)
+static void forget_programs(struct loader *l)
 {
 	for (enum program p = 0; p < PROG_COUNT; p++)
 		if (l->skel[p])
 			load_destroy(l->skel[p]);
+	memset(l->skel, 0, sizeof(l->skel));
+}
+
+void load_for(struct loader *l, u32 attachment, const u8 mac[6])
+{
+	if (l->attachment == attachment && !memcmp(l->mac, mac, sizeof(l->mac)))
+		return;
+	forget_programs(l);
+	l->attachment = attachment;
+	memcpy(l->mac, mac, sizeof(l->mac));
+}
+
+void load_close(struct loader *l)
+{
+	forget_programs(l);
 	memset(l, 0, sizeof(*l));
 }

@@ -58,8 +58,10 @@ static void json_limit(struct json *j, const struct sw_limit *l, bool service)
 	snprintf(rate, sizeof(rate), "%llu/%s", (unsigned long long)l->rate, words_unit(l->per_ns));
 	json_ks(j, "rate", rate);
 	json_kn(j, "burst", l->burst);
-	if (service)
-		json_ks(j, "over", guard_over_name[l->over & 1]);
+	if (!service)
+		return;
+	json_ks(j, "over", guard_over_name[l->over & 1]);
+	json_ks(j, "local", guard_local_name[l->local < SW_LOCALS ? l->local : SW_LOCAL_LEARN]);
 }
 
 static void json_rules(struct json *j, const struct ruleset *rs)
@@ -118,14 +120,16 @@ char *text_source(char name[TEXT_SIZE + 8], const struct sw_top_entry *e)
 
 void render_guard_json(struct json *j, const struct guard_view *v)
 {
+	static const char *const flags[] = {"cookie_fallback", "bogus_acks", "fragments"};
+
 	json_obj(j);
 	render_guard_counts(j, v->rules.rules.mode, &v->count);
 	json_kn(j, "verified_sources", v->verified);
 	json_key(j, "rules");
 	json_obj(j);
 	json_rules(j, &v->rules);
-	json_ks(j, "cookie_fallback", v->rules.rules.flags & SW_GUARD_NO_COOKIE_DROP ? "drop" : "pass");
-	json_ks(j, "bogus_acks", v->rules.rules.flags & SW_GUARD_BOGUS_DROP ? "drop" : "pass");
+	for (size_t i = 0; i < SW_ARRAY_SIZE(flags); i++)
+		json_ks(j, flags[i], ruleset_flag_drops(&v->rules, flags[i]) ? "drop" : "pass");
 	json_kn(j, "verified_s", v->rules.rules.verified_s);
 	json_end_obj(j);
 	json_key(j, "top");

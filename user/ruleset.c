@@ -11,6 +11,8 @@
 
 const char *const guard_mode_name[SW_GUARD_MODES] = {"off", "dry-run", "enforce"};
 const char *const guard_over_name[2] = {[SW_OVER_COOKIE] = "cookie", [SW_OVER_DROP] = "drop"};
+const char *const guard_local_name[SW_LOCALS] = {
+	[SW_LOCAL_LEARN] = "learn", [SW_LOCAL_YES] = "yes", [SW_LOCAL_NO] = "no"};
 
 #define RATE_MAX     10000000 /* a second: an interval of 100 ns */
 #define BURST_MAX    10000000
@@ -32,6 +34,7 @@ void ruleset_init(struct ruleset *rs)
 {
 	memset(rs, 0, sizeof(*rs));
 	rs->rules.verified_s = VERIFIED_S;
+	rs->rules.cells = sw_guard_cells(0);
 }
 
 void ruleset_free(struct ruleset *rs)
@@ -63,8 +66,11 @@ int ruleset_mode(struct ruleset *rs, const char *word, char *why)
 
 static const struct {
 	const char *key;
-	u32 bit; /* set: drop */
-} flags[] = {{"cookie_fallback", SW_GUARD_NO_COOKIE_DROP}, {"bogus_acks", SW_GUARD_BOGUS_DROP}};
+	u32 bit;
+	const char *set; /* the word that sets it; the other one is the default */
+} flags[] = {{"cookie_fallback", SW_GUARD_NO_COOKIE_DROP, "drop"},
+	     {"bogus_acks", SW_GUARD_BOGUS_DROP, "drop"},
+	     {"fragments", SW_GUARD_FRAGMENTS_PASS, "pass"}};
 
 int ruleset_flag(struct ruleset *rs, const char *key, const char *word, char *why)
 {
@@ -73,11 +79,19 @@ int ruleset_flag(struct ruleset *rs, const char *key, const char *word, char *wh
 			continue;
 		if (strcmp(word, "pass") && strcmp(word, "drop"))
 			return bad(why, "%s: %.40s: neither pass nor drop", key, word);
-		rs->rules.flags =
-			!strcmp(word, "drop") ? rs->rules.flags | flags[i].bit : rs->rules.flags & ~flags[i].bit;
+		rs->rules.flags = !strcmp(word, flags[i].set) ? rs->rules.flags | flags[i].bit
+							      : rs->rules.flags & ~flags[i].bit;
 		return 0;
 	}
 	return bad(why, "%.40s: no such key", key);
+}
+
+bool ruleset_flag_drops(const struct ruleset *rs, const char *key)
+{
+	for (size_t i = 0; i < SW_ARRAY_SIZE(flags); i++)
+		if (!strcmp(key, flags[i].key))
+			return !!(rs->rules.flags & flags[i].bit) == !strcmp(flags[i].set, "drop");
+	return false;
 }
 
 int ruleset_verified(struct ruleset *rs, const char *duration, char *why)
@@ -90,10 +104,12 @@ int ruleset_verified(struct ruleset *rs, const char *duration, char *why)
 	return 0;
 }
 
-int ruleset_limit(struct sw_limit *l, const char *rate, const char *burst, const char *over, char *why)
+int ruleset_limit(struct sw_limit *l, const struct limit_words *w, char *why)
 {
+	const char *rate = w->rate, *burst = w->burst;
+	int over = w->over ? which(w->over, guard_over_name, 2) : SW_OVER_COOKIE;
+	int local = w->local ? which(w->local, guard_local_name, SW_LOCALS) : SW_LOCAL_LEARN;
 	unsigned long long n;
-	int o = over ? which(over, guard_over_name, 2) : SW_OVER_COOKIE;
 
 	memset(l, 0, sizeof(*l));
 	if (!words_rate(rate, &l->rate, &l->per_ns))
@@ -107,11 +123,14 @@ int ruleset_limit(struct sw_limit *l, const char *rate, const char *burst, const
 		return bad(why, "burst: %.40s: not a number from 1 to %d", burst, BURST_MAX);
 	if ((n - 1) > TOLERANCE_NS / l->interval)
 		return bad(why, "burst: %llu at %.40s takes more than a year", n, rate);
-	if (o < 0)
-		return bad(why, "over: %.40s: neither cookie nor drop", over);
+	if (over < 0)
+		return bad(why, "over: %.40s: neither cookie nor drop", w->over);
+	if (local < 0)
+		return bad(why, "local: %.40s: neither yes, no nor learn", w->local);
 	l->burst = n;
 	l->tolerance = (n - 1) * l->interval;
-	l->over = o;
+	l->over = over;
+	l->local = local;
 	return 0;
 }
 
@@ -131,6 +150,7 @@ int ruleset_source(struct ruleset *rs, bool v6, u32 prefix, const struct sw_limi
 		return bad(why, "source: more than %d rows", SW_GUARD_ROWS);
 	if (!row)
 		row = &rs->rules.row[rs->rules.rows++];
+	rs->rules.cells = sw_guard_cells(rs->rules.rows);
 	*row = (struct sw_guard_row){.limit = *limit, .v6 = v6, .prefix = prefix};
 	words_mask(row->mask, v6, prefix);
 	return 0;
@@ -144,7 +164,7 @@ void ruleset_no_source(struct ruleset *rs, bool v6, u32 prefix)
 		return;
 	memmove(row, row + 1, (end - row - 1) * sizeof(*row));
 	memset(--end, 0, sizeof(*end));
-	rs->rules.rows--;
+	rs->rules.cells = sw_guard_cells(--rs->rules.rows);
 }
 
 /* Room for one more; false: no memory. */
@@ -330,6 +350,15 @@ static void print_limit(FILE *out, const struct sw_limit *l)
 	fprintf(out, "rate: %llu/%s, burst: %u", (unsigned long long)l->rate, words_unit(l->per_ns), l->burst);
 }
 
+static void print_service(FILE *out, const struct sw_limit *l)
+{
+	print_limit(out, l);
+	fprintf(out, ", over: %s", guard_over_name[l->over & 1]);
+	if (l->local && l->local < SW_LOCALS)
+		fprintf(out, ", local: \"%s\"", guard_local_name[l->local]); /* a bare yes is a boolean to many readers */
+	fputs("}\n", out);
+}
+
 static void print_list(const struct ruleset *rs, FILE *out, u32 listed)
 {
 	char addr[TEXT_SIZE];
@@ -354,7 +383,7 @@ void ruleset_print(const struct ruleset *rs, FILE *out)
 
 	fprintf(out, "mode: %s\n", guard_mode_name[r->mode < SW_GUARD_MODES ? r->mode : SW_GUARD_OFF]);
 	for (size_t i = 0; i < SW_ARRAY_SIZE(flags); i++)
-		fprintf(out, "%s: %s\n", flags[i].key, r->flags & flags[i].bit ? "drop" : "pass");
+		fprintf(out, "%s: %s\n", flags[i].key, ruleset_flag_drops(rs, flags[i].key) ? "drop" : "pass");
 	fprintf(out, "verified: %us\n", r->verified_s);
 	if (r->rows)
 		fputs("source:\n", out);
@@ -367,15 +396,13 @@ void ruleset_print(const struct ruleset *rs, FILE *out)
 		fputs("service:\n", out);
 	if (r->other.interval) {
 		fputs("  default: {", out);
-		print_limit(out, &r->other);
-		fprintf(out, ", over: %s}\n", guard_over_name[r->other.over & 1]);
+		print_service(out, &r->other);
 	}
 	for (u32 i = 0; i < rs->services; i++) {
 		const struct rule_service *v = &rs->service[i];
 
 		fprintf(out, "  \"%s\": {", text_endpoint(name, text_addr(addr, v->addr), v->port));
-		print_limit(out, &v->limit);
-		fprintf(out, ", over: %s}\n", guard_over_name[v->limit.over & 1]);
+		print_service(out, &v->limit);
 	}
 	print_list(rs, out, SW_LIST_ALLOW);
 	print_list(rs, out, SW_LIST_DENY);

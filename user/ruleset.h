@@ -34,6 +34,7 @@ struct ruleset {
 
 extern const char *const guard_mode_name[SW_GUARD_MODES];
 extern const char *const guard_over_name[2];
+extern const char *const guard_local_name[SW_LOCALS];
 
 void ruleset_init(struct ruleset *rs); /* the guard is off, nothing is limited */
 void ruleset_free(struct ruleset *rs);
@@ -44,7 +45,7 @@ void ruleset_print(const struct ruleset *rs, FILE *out);
 
 /* One statement each, as in the file; false: `why`. */
 int ruleset_mode(struct ruleset *rs, const char *word, char *why);
-int ruleset_flag(struct ruleset *rs, const char *key, const char *word, char *why); /* cookie_fallback, bogus_acks */
+int ruleset_flag(struct ruleset *rs, const char *key, const char *word, char *why); /* cookie_fallback, bogus_acks, fragments */
 int ruleset_verified(struct ruleset *rs, const char *duration, char *why);
 int ruleset_source(struct ruleset *rs, bool v6, u32 prefix, const struct sw_limit *limit, char *why);
 void ruleset_no_source(struct ruleset *rs, bool v6, u32 prefix);
@@ -52,8 +53,12 @@ void ruleset_no_source(struct ruleset *rs, bool v6, u32 prefix);
 int ruleset_service(struct ruleset *rs, const char *name, const struct sw_limit *limit, char *why);
 int ruleset_list(struct ruleset *rs, u32 listed, const char *prefix, char *why); /* 0: remove */
 
-/* A limit from its words; burst NULL: a second's worth, over NULL: cookie. */
-int ruleset_limit(struct sw_limit *l, const char *rate, const char *burst, const char *over, char *why);
+/* A limit from its words; NULL: as if not said (burst: a second's worth, over: cookie, local: learn). */
+struct limit_words {
+	const char *rate, *burst, *over, *local;
+};
+int ruleset_limit(struct sw_limit *l, const struct limit_words *w, char *why);
+bool ruleset_flag_drops(const struct ruleset *rs, const char *key); /* as in force: drop, or pass */
 /* What the lists say of an address: SW_LIST_* or 0. */
 u32 ruleset_listed(const struct ruleset *rs, const u32 addr[4], bool v6);
 /* What the lists say of the first 16 bits of each IPv4 address, in two bits: SW_LIST_*, 0 or SW_FIRST_ASK. */

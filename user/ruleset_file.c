@@ -100,20 +100,22 @@ static int take_mapping(struct load *l, const char *what, const struct key *keys
 	return err;
 }
 
-struct limit_words {
-	const char *rate, *burst, *over, *family, *prefix;
+struct row_words {
+	struct limit_words limit;
+	const char *family, *prefix;
 };
-#define TEXT_(field, needed_) \
+#define TEXT_(name, field, needed_) \
 	{ \
-#field, take_text, offsetof(struct limit_words, field), needed_ \
+		name, take_text, offsetof(struct row_words, field), needed_ \
 	}
-static const struct key source_keys[] = {
-	TEXT_(family, true), TEXT_(prefix, true), TEXT_(rate, true), TEXT_(burst, false), {0}};
-static const struct key service_keys[] = {TEXT_(rate, true), TEXT_(burst, false), TEXT_(over, false), {0}};
+static const struct key source_keys[] = {TEXT_("family", family, true), TEXT_("prefix", prefix, true),
+					 TEXT_("rate", limit.rate, true), TEXT_("burst", limit.burst, false), {0}};
+static const struct key service_keys[] = {TEXT_("rate", limit.rate, true), TEXT_("burst", limit.burst, false),
+					  TEXT_("over", limit.over, false), TEXT_("local", limit.local, false), {0}};
 
 static int take_source_row(struct load *l, yaml_node_t *n)
 {
-	struct limit_words w = {0};
+	struct row_words w = {0};
 	unsigned long long bits;
 	struct sw_limit limit;
 	char why[RULESET_WHY];
@@ -130,7 +132,7 @@ static int take_source_row(struct load *l, yaml_node_t *n)
 	for (u32 i = 0; i < l->rs->rules.rows; i++)
 		if (l->rs->rules.row[i].v6 == v6 && l->rs->rules.row[i].prefix == bits)
 			return wrong(l, n, "source: a second row for %s /%llu", w.family, bits);
-	err = ruleset_limit(&limit, w.rate, w.burst, NULL, why);
+	err = ruleset_limit(&limit, &w.limit, why);
 	if (!err)
 		err = ruleset_source(l->rs, v6, bits, &limit, why);
 	return err ? wrong(l, n, "%s", why) : 0;
@@ -151,7 +153,7 @@ static int take_source(struct load *l, const struct key *k, yaml_node_t *v, void
 static int take_service_row(struct load *l, yaml_node_t *name, yaml_node_t *v)
 {
 	const char *text = value(name);
-	struct limit_words w = {0};
+	struct row_words w = {0};
 	u32 before = l->rs->services;
 	bool is_default = text && !strcmp(text, "default");
 	struct sw_limit limit;
@@ -165,7 +167,7 @@ static int take_service_row(struct load *l, yaml_node_t *name, yaml_node_t *v)
 	err = take_mapping(l, text, service_keys, v, &w);
 	if (err)
 		return err;
-	err = ruleset_limit(&limit, w.rate, w.burst, w.over, why);
+	err = ruleset_limit(&limit, &w.limit, why);
 	if (!err)
 		err = ruleset_service(l->rs, text, &limit, why);
 	if (!err && !is_default && before == l->rs->services)
@@ -224,6 +226,7 @@ static const struct key file_keys[] = {
 	{"cookie_fallback", take_word, 0, false},
 	{"source", take_source, 0, false},
 	{"bogus_acks", take_word, 0, false},
+	{"fragments", take_word, 0, false},
 	{"allow", take_list, 0, false},
 	{"service", take_service, 0, false},
 	{"deny", take_list, 0, false},

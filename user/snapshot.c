@@ -191,14 +191,8 @@ int snapshot_add_set(void *ctx, const struct sw_shelf *f)
 
 		if (!sw_load(f, way, c))
 			continue;
-		if (!sw_expired(c, way, f->tags->active, tick)) {
+		if (!sw_expired(c, tick)) {
 			count_living(m, c);
-			continue;
-		}
-		/* a plain segment may still give it another round: a counter must not go back, so it is in progress */
-		if (sw_renewable(c->end)) {
-			m->hs_in_progress += !!(c->flags & SW_C_HS_OPEN);
-			m->td_in_progress += !!(c->flags & SW_C_TD_OPEN);
 			continue;
 		}
 		/* nobody has come by to write it down */

@@ -162,7 +162,7 @@ int store_find(struct store *s, const struct sw_key *key, struct store_conn *fou
 			err = -ENOENT;
 		} else {
 			found->ladder = f.ladders->way[way];
-			found->expired = sw_expired(&found->conn, way, f.tags->active, sw_tick(store_now()));
+			found->expired = sw_expired(&found->conn, sw_tick(store_now()));
 		}
 	}
 	free_room(&r);

@@ -8,9 +8,9 @@
 #include "types.h"
 
 #define SW_MAGIC  0x73796e77617665ULL /* "synwave" */
-#define SW_LAYOUT 4
+#define SW_LAYOUT 5
 
-#define SW_WAYS 30 /* entries a set; 30 tags and one word fill a cache line */
+#define SW_WAYS 29 /* entries per set: their tags, a generation and one word fill a cache line */
 
 enum sw_role { SW_CLIENT, SW_SERVER };
 
@@ -59,6 +59,9 @@ _Static_assert(sizeof(struct sw_end) == 16, "sw_end");
 #define SW_C_SERVER_LOCAL 0x00200
 #define SW_C_SYN_ECE      0x00400 /* flags of the first SYN (RFC 3168) */
 #define SW_C_SYN_CWR      0x00800
+#define SW_C_ANSWERED     0x01000 /* the server's SYN-ACK was seen where nobody on the client's side can put one */
+#define SW_C_COPIES       0x06000 /* sightings of its SYN at other attachments, up to 3, since the last one here */
+#define SW_C_ONE_COPY     0x02000
 #define SW_C_V6           0x10000
 #define SW_C_HS_DONE      0x20000 /* the handshake completed */
 #define SW_C_INFERRED     0x40000 /* the SYN-ACK was inferred, not seen */
@@ -72,6 +75,9 @@ _Static_assert(sizeof(struct sw_end) == 16, "sw_end");
 #define SW_C_PROVISIONAL  0x4000000 /* the RST could not be judged: what follows may contradict it */
 #define SW_C_SAVED_HS     0x8000000 /* before the provisional RST: the handshake was in progress */
 #define SW_C_SAVED_TD     0x10000000 /* before the provisional RST: the teardown was in progress */
+#define SW_C_PROVED       0x20000000 /* both directions were seen where they belong: no single sender can forge that */
+#define SW_C_ASKED        0xc0000000 /* --ingress-only: how often the kernel was asked for its socket, up to 3 */
+#define SW_C_ONE_ASKED    0x40000000
 
 #define SW_ORIGIN_SYN       0
 #define SW_ORIGIN_SYN_ACK   1
@@ -93,8 +99,8 @@ struct sw_conn {
 	struct sw_end rival; /* ... and its offer */
 	u32 rst_seq; /* of the RST that counted */
 	u32 deadline; /* ticks */
-	u16 place[2]; /* where the first SYN and SYN-ACK were seen: a copy seen elsewhere is no retransmission */
-	u16 rival_place;
+	u16 seen_at[2]; /* where the first SYN and SYN-ACK were seen (sw_packet.seen_at): copies elsewhere are no news */
+	u16 rival_seen_at;
 	u8 saved[2]; /* states before the provisional RST */
 	u8 doubts; /* segments of the provisional RST's sender, after it, that may be older than it */
 	u8 rungs; /* of its ladder, if ladders are kept: how many are in use ... */
@@ -118,7 +124,7 @@ struct sw_half {
 	u16 len[2]; /* sequence numbers beyond the SYN: nxt - isn - 1 */
 	u16 window[2];
 	u16 mss[2];
-	u16 place[2];
+	u16 seen_at[2];
 	u16 flags; /* SW_C_* */
 	u8 wscale[2];
 	u8 bits[2]; /* SW_E_* */
@@ -138,7 +144,7 @@ struct sw_live {
 	u64 first_ns;
 	u64 changed_ns;
 	u32 synack, ack; /* sw_span since first_ns, or SW_NEVER */
-	u16 place[2];
+	u16 seen_at[2];
 	u32 deadline;
 	u32 rst_seq;
 	u8 saved; /* the client's | the server's << 4 */
@@ -153,7 +159,7 @@ _Static_assert(sizeof(struct sw_live) == 112, "sw_live");
 struct sw_side {
 	u64 rival_ns;
 	struct sw_end rival;
-	u16 rival_place;
+	u16 rival_seen_at;
 	u8 owner; /* way + 1; 0: free */
 	u8 pad[5];
 };
@@ -196,7 +202,7 @@ struct sw_set {
 	struct bpf_spin_lock lock;
 	u32 version; /* counts changes: who reads the maps one after the other compares it before and after */
 	u32 used;
-	u32 kept; /* completed handshakes and two-sided mid-stream connections: nothing replaces these while they live */
+	u32 kept; /* proved connections (SW_C_PROVED): nothing replaces these while they live */
 	u32 closed; /* both ends CLOSED: shown until the deadline, replaceable at any time */
 	u8 live_hand; /* next way to reclaim or to replace ... */
 	u8 half_hand; /* ... in each class, from 0 */
@@ -208,14 +214,17 @@ struct sw_set {
 };
 _Static_assert(sizeof(struct sw_set) == 192 && SW_BOOK_COUNT == 12, "sw_set: three cache lines");
 
-/* What a data segment touches: a cache line a set. tag: 0 = free, else a fingerprint of 14 bits and for whose segments
- * the connection waits. active: ways touched since their deadline was set, a bit each (SW_SEAT). */
+/* What a data segment touches: a cache line per set. tag: 0 = free, else a fingerprint of 14 bits and for whose segments
+ * the connection waits. active: ways whose deadline was set in `generation` (sw_packet.generation), a bit each (SW_SEAT):
+ * their data need no step. The first segment in each generation is a step, and sets the deadline again; so a connection
+ * that falls silent ends in its time, however active it was before. */
 #define SW_TAG     0x3fff
 #define SW_WAIT_LO 0x4000 /* for those of endpoint 0 of the key ... */
 #define SW_WAIT_HI 0x8000 /* ... of endpoint 1 */
 #define SW_WAITING (SW_WAIT_LO | SW_WAIT_HI)
 struct sw_tags {
 	u16 tag[SW_WAYS];
+	u16 generation;
 	u32 active;
 };
 _Static_assert(sizeof(struct sw_tags) == 64, "sw_tags");
@@ -225,6 +234,10 @@ struct sw_conf {
 	u64 hash_key[10];
 	u64 guard_key[6]; /* of the guard's sketches */
 	u64 timeout[SW_TIMEOUT_COUNT]; /* ns, enum sw_timeout */
+	u64 generation_ns; /* how long a generation lasts (sw_tags) ... */
+	u32 generation_shift; /* ... and which power of two of the kernel's jiffies that is */
+	u32 both_ways; /* a capture, or copies of others' traffic: where a frame came from says nothing, both directions
+			* seen is all there is to prove a connection */
 	u32 sets;
 	u32 live_ways; /* of a set: for any connection ... */
 	u32 half_ways; /* ... and for half-open ones; together SW_WAYS */
@@ -375,6 +388,8 @@ struct sw_iface {
 	u32 egress_id;
 	u32 chained; /* attached through libxdp's dispatcher; while `ready` is 0: SW_UNREADY_QDISC or 0 */
 	u32 ready; /* SW_READY_*; 0 while a first attach is under way */
+	u32 attachment; /* its number, from 1: unique in the instance, over all namespaces; in sw_packet.seen_at */
+	u32 pad;
 	u64 since_ns; /* CLOCK_REALTIME */
 };
 #define SW_IFACES 256

@@ -9,10 +9,13 @@
 
 enum sw_guard_mode { SW_GUARD_OFF, SW_GUARD_DRY_RUN, SW_GUARD_ENFORCE, SW_GUARD_MODES };
 enum sw_over { SW_OVER_COOKIE, SW_OVER_DROP };
+/* Is the service answered by this host itself? Only then may the guard answer for it. */
+enum sw_local { SW_LOCAL_LEARN, SW_LOCAL_YES, SW_LOCAL_NO, SW_LOCALS };
 
 struct sw_guard {
 	u64 gen; /* in force: rules[gen & 1], list and service entries of this generation */
 	u64 challenged_ns; /* about when the last cookie was sent: the tracker's clock, to a second */
+	u64 attachments; /* interfaces of the instance: with more than one, a SYN may be seen again */
 };
 
 /* GCRA (ITU-T I.371): a SYN each `interval` ns, and `tolerance` = (burst - 1) * interval ahead of it. */
@@ -22,7 +25,8 @@ struct sw_limit {
 	u64 rate; /* as written: so many ... */
 	u64 per_ns; /* ... each this long */
 	u32 burst;
-	u32 over; /* enum sw_over; of services */
+	u16 over; /* enum sw_over; of services */
+	u16 local; /* enum sw_local; of services */
 };
 
 struct sw_guard_row {
@@ -36,6 +40,7 @@ struct sw_guard_row {
 /* sw_guard_rules.flags */
 #define SW_GUARD_NO_COOKIE_DROP 1 /* cookie_fallback: drop */
 #define SW_GUARD_BOGUS_DROP     2 /* bogus_acks: drop */
+#define SW_GUARD_FRAGMENTS_PASS 4 /* fragments: pass */
 struct sw_guard_rules {
 	u32 mode; /* enum sw_guard_mode */
 	u32 rows;
@@ -43,7 +48,7 @@ struct sw_guard_rules {
 	u32 services;
 	u32 flags;
 	u32 verified_s; /* how long a verified source is remembered, s */
-	u32 rmem_max; /* net.core.rmem_max: part of the window scale that the kernel will use */
+	u32 cells; /* of each line of a source row: sw_guard_cells() */
 	u32 pad;
 	struct sw_limit other; /* of services without a row of their own */
 	struct sw_guard_row row[SW_GUARD_ROWS];
@@ -77,14 +82,27 @@ struct sw_limit_value {
 #define SW_LIMITS 4096 /* services with a row of their own, both generations together */
 
 /* The sketches: for each source row two lines of cells, then two for the services. A cell is the time (ns, the table's
- * clock) until which a source has used up its rate; 0: never seen. */
-#define SW_GUARD_CELLS         65536
+ * clock) until which a source has used up its rate; 0: never seen. The rows that there are share all cells: the fewer rows,
+ * the more sources each can tell apart. */
+#define SW_GUARD_SOURCE_CELLS  (1u << 20)
 #define SW_GUARD_SERVICE_CELLS 8192
-#define SW_GUARD_SIEVE         (2 * (SW_GUARD_ROWS * SW_GUARD_CELLS + SW_GUARD_SERVICE_CELLS))
+#define SW_GUARD_SIEVE         (SW_GUARD_SOURCE_CELLS + 2 * SW_GUARD_SERVICE_CELLS)
 #define SW_GUARD_FIRST         (SW_GUARD_SIEVE + SW_VERIFIED_SETS / 2)
-#define SW_GUARD_ALL_CELLS     (SW_GUARD_FIRST + 2 * SW_FIRST_WORDS)
+#define SW_GUARD_LOCAL         (SW_GUARD_FIRST + 2 * SW_FIRST_WORDS)
+#define SW_GUARD_ALL_CELLS     (SW_GUARD_LOCAL + SW_LOCAL_SETS * SW_LOCAL_WAYS)
 
-/* Behind them, for each generation's half: what the lists say of the first 16 bits of an IPv4 address, 2 bits each. Most
+/* Cells of a line, when so many rows share them: a power of two. */
+SW_INLINE u32 sw_guard_cells(u32 rows)
+{
+	return SW_GUARD_SOURCE_CELLS / (rows <= 1 ? 2 : rows <= 2 ? 4 : rows <= 4 ? 8 : 16);
+}
+
+/* Behind them: services that were seen to be answered by this host itself, a SYN-ACK that left and had come in nowhere. A
+ * word each: fingerprint << 32 | time as in sw_verified. The latest remain. */
+#define SW_LOCAL_SETS 256
+#define SW_LOCAL_WAYS 4
+
+/* Also there, for each generation's half: what the lists say of the first 16 bits of an IPv4 address, 2 bits each. Most
  * addresses are on no list, or in a wide prefix: they need no walk through the trie. */
 #define SW_FIRST_WORDS 2048 /* a generation's */
 #define SW_FIRST_ASK   3 /* else SW_LIST_*, or 0: on no list */

@@ -20,12 +20,15 @@ struct sw_step {
 	u8 anew; /* a rival took over: another connection, whose SYN had been seen before */
 	u8 sided; /* it had a rival when the step began */
 	u8 from; /* role of its sender */
-	u8 proved; /* the client acknowledged a number that only who got the SYN-ACK knows: no forged source */
+	u8 verified; /* the client proved its address: it knows a number that was sent to that address alone */
+	u8 answered; /* the server's SYN-ACK was seen where it belongs, for the first time */
+	u8 ask; /* --ingress-only: only the kernel can say whether this connection is real */
+	u8 inside; /* its sender cannot be on the other end's side */
 	u8 cookie; /* set by the caller: the ACK carries a valid SYN cookie */
 	u8 was[2]; /* states before it */
 	u8 listen; /* somebody wants to be told ... */
 	u8 told; /* ... and the struct sw_trace was filled */
-	u8 pad[7];
+	u8 pad[4];
 	u8 book[SW_BOOK_COUNT]; /* what to add to the books of the set */
 };
 
@@ -82,6 +85,22 @@ SW_INLINE void sw_offer(struct sw_end *e, const struct sw_packet *p)
 	e->flags = (e->flags & SW_E_SEEN) | SW_E_OFFER | SW_E_ISN | p->options;
 }
 
+/* May this segment be taken for its alleged sender's own word? It left from here and had not come in by the same
+ * interface; or, where no egress is watched, it came in by another interface than the other end's segments. */
+SW_INLINE bool sw_is_inside(const volatile struct sw_conf *conf, const struct sw_conn *c, const struct sw_packet *p,
+			    u32 from)
+{
+	bool other_side = conf->one_way && c->end[!from].flags & SW_E_SEEN && (c->seen_at[!from] ^ p->seen_at) >> 1;
+
+	return p->inside | other_side | !!conf->both_ways;
+}
+
+/* The two ends were first seen at different hooks or interfaces: whoever stands at one of them cannot have sent both. */
+SW_INLINE bool sw_two_sides(const volatile struct sw_conf *conf, const struct sw_conn *c)
+{
+	return conf->both_ways || c->seen_at[SW_CLIENT] != c->seen_at[SW_SERVER];
+}
+
 /* Closes the open accounts of a connection that ends here. */
 SW_INLINE void sw_settle(struct sw_conn *c, struct sw_step *s, enum sw_book hs, enum sw_book td)
 {
@@ -117,7 +136,6 @@ SW_INLINE void sw_handshake_done(struct sw_conn *c, struct sw_step *s, u64 now, 
 	if (!by_ack)
 		return;
 	c->ack_ns = now;
-	s->proved = s->from == SW_CLIENT && c->end[SW_SERVER].flags & SW_E_OFFER;
 	if (c->synack_ns && !c->end[SW_SERVER].rexmits) /* Karn */
 		s->synack_ack_ns = now - c->synack_ns;
 }
@@ -132,7 +150,7 @@ SW_INLINE void sw_begin(struct sw_conn *c, const struct sw_packet *p, u64 now, u
 	c->flags = (hi ? SW_C_CLIENT_HI : 0) | origin << 1 | (p->v6 ? SW_C_V6 : 0);
 	c->end[SW_CLIENT].wscale = c->end[SW_SERVER].wscale = SW_WSCALE_NONE;
 	c->first_ns = c->changed_ns = now;
-	c->place[SW_CLIENT] = c->place[SW_SERVER] = p->place;
+	c->seen_at[SW_CLIENT] = c->seen_at[SW_SERVER] = p->seen_at;
 }
 
 SW_INLINE void sw_begin_syn(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
@@ -158,6 +176,10 @@ SW_INLINE void sw_begin_synack(struct sw_conn *c, const struct sw_packet *p, u64
 	client->nxt = p->ack;
 	client->flags = SW_E_ISN;
 	c->synack_ns = now;
+	if (s->inside) {
+		c->flags |= SW_C_ANSWERED;
+		s->answered = 1;
+	}
 	sw_handshake_open(c, s);
 	sw_event(s, SW_EV_SYNACK_NEW);
 }
@@ -201,7 +223,7 @@ SW_INLINE void sw_begin_cookie(struct sw_conn *c, const struct sw_packet *p, u64
 	sw_handshake_open(c, s);
 	sw_handshake_done(c, s, now, true);
 	sw_event(s, SW_EV_COOKIE);
-	s->proved = 1;
+	s->verified = 1;
 }
 
 /* The clock was read before the lock was taken: another CPU may have been later and yet first. */
@@ -213,7 +235,7 @@ SW_INLINE u64 sw_after(u64 now, u64 earlier)
 SW_INLINE void sw_seen(struct sw_conn *c, const struct sw_packet *p, u32 from)
 {
 	if (!(c->end[from & 1].flags & SW_E_SEEN))
-		c->place[from & 1] = p->place;
+		c->seen_at[from & 1] = p->seen_at;
 	c->end[from & 1].flags |= SW_E_SEEN;
 	if (p->local)
 		c->flags |= from == SW_CLIENT ? SW_C_CLIENT_LOCAL : SW_C_SERVER_LOCAL;

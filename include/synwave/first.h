@@ -13,7 +13,7 @@ SW_INLINE void sw_first_half(struct sw_half *h, const struct sw_packet *p, u64 n
 	for (u32 i = 0; i < 2; i++) {
 		h->addr[i] = p->key.addr[i][3];
 		h->port[i] = p->key.port[i];
-		h->place[i] = p->place;
+		h->seen_at[i] = p->seen_at;
 		h->rexmits[i] = 0;
 	}
 	h->isn[SW_CLIENT] = p->seq;
@@ -51,6 +51,7 @@ SW_INLINE bool sw_table_first(const struct sw_shelf *f, u16 tag, const struct sw
 		return false; /* cannot be */
 	sw_first_half(&f->half[half], p, now, f->conf);
 	f->tags->tag[way] = tag | SW_WAITING;
+	sw_mark_active(f->tags, way, p->generation);
 	set->used |= 1u << way;
 	set->version++;
 	set->book[SW_HS_STARTED]++;

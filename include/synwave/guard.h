@@ -27,6 +27,8 @@ struct sw_judgement {
 	u32 row; /* of the source limit that was over */
 	u64 service_hash; /* of the address and port that the SYN is for */
 	u32 addr[4]; /* of the source, masked by that row */
+	u32 local; /* enum sw_local: what the rules say of the service */
+	u32 pad;
 };
 
 SW_TABLE u8 sw_act_of[SW_VERDICT_COUNT] = {
@@ -34,11 +36,17 @@ SW_TABLE u8 sw_act_of[SW_VERDICT_COUNT] = {
 	[SW_V_DROP_SOURCE] = SW_ACT_DROP,
 	[SW_V_DROP_SERVICE] = SW_ACT_DROP,
 	[SW_V_DROP_NO_COOKIE] = SW_ACT_DROP,
+	[SW_V_DROP_NOT_LOCAL] = SW_ACT_DROP,
+	[SW_V_DROP_FRAGMENT] = SW_ACT_DROP,
+	[SW_V_DROP_HEADERS] = SW_ACT_DROP,
 	[SW_V_CHALLENGE_SERVICE] = SW_ACT_CHALLENGE,
 	[SW_V_WOULD_DROP_DENY] = SW_ACT_WOULD_DROP,
 	[SW_V_WOULD_DROP_SOURCE] = SW_ACT_WOULD_DROP,
 	[SW_V_WOULD_DROP_SERVICE] = SW_ACT_WOULD_DROP,
 	[SW_V_WOULD_DROP_NO_COOKIE] = SW_ACT_WOULD_DROP,
+	[SW_V_WOULD_DROP_NOT_LOCAL] = SW_ACT_WOULD_DROP,
+	[SW_V_WOULD_DROP_FRAGMENT] = SW_ACT_WOULD_DROP,
+	[SW_V_WOULD_DROP_HEADERS] = SW_ACT_WOULD_DROP,
 	[SW_V_WOULD_CHALLENGE_SERVICE] = SW_ACT_WOULD_CHALLENGE,
 };
 
@@ -70,18 +78,23 @@ SW_INLINE u32 sw_gcra_over(u64 cell, u64 now, const struct sw_limit *l)
 
 /* Takes one SYN from a cell, exactly once whoever else does. What strangers added to the cell beyond the limit is cut
  * off: a cell recovers within SW_GCRA_SLACK intervals. */
-SW_INLINE void sw_gcra_take(u64 *cell, u64 now, const struct sw_limit *l)
+SW_INLINE void sw_gcra_add(u64 *cell, u64 now, const struct sw_limit *l, u64 interval)
 {
 	u64 most = now + l->tolerance + SW_GCRA_SLACK * l->interval;
 
 	for (int i = 0; i < SW_GCRA_TRIES; i++) {
 		u64 old = *(volatile u64 *)cell;
-		u64 next = now + sw_ahead(old, now) + l->interval;
+		u64 next = now + sw_ahead(old, now) + interval;
 
 		next -= sw_ahead(next, most);
 		if (__sync_val_compare_and_swap(cell, old, next) == old)
 			return;
 	}
+}
+
+SW_INLINE void sw_gcra_take(u64 *cell, u64 now, const struct sw_limit *l)
+{
+	sw_gcra_add(cell, now, l, l->interval);
 }
 
 /* Keyed multilinear hashing of an address, mixed as in sw_hash: 64 bits that nobody can aim at. */
@@ -97,15 +110,15 @@ SW_INLINE u64 sw_guard_hash(const volatile struct sw_conf *conf, const u32 addr[
 	return sum ^ sum >> 33;
 }
 
-/* Where the two cells of a source lie; `salt`: the row. */
-SW_INLINE u32 sw_source_cell(u64 hash, u32 row, u32 line)
+/* Where the two cells of a source lie; `salt`: the row; `cells`: of a line. */
+SW_INLINE u32 sw_source_cell(u64 hash, u32 row, u32 line, u32 cells)
 {
-	return (2 * row + line) * SW_GUARD_CELLS + ((line ? hash >> 32 : hash) & (SW_GUARD_CELLS - 1));
+	return (2 * row + line) * cells + ((line ? hash >> 32 : hash) & (cells - 1));
 }
 
 SW_INLINE u32 sw_service_cell(u64 hash, u32 line)
 {
-	return 2 * SW_GUARD_ROWS * SW_GUARD_CELLS + line * SW_GUARD_SERVICE_CELLS +
+	return SW_GUARD_SOURCE_CELLS + line * SW_GUARD_SERVICE_CELLS +
 	       ((line ? hash >> 32 : hash) & (SW_GUARD_SERVICE_CELLS - 1));
 }
 
@@ -119,22 +132,33 @@ SW_INLINE bool sw_pair_over(const struct sw_pair *c, u64 now, const struct sw_li
 	return sw_gcra_over(*c->cell[0], now, l) & sw_gcra_over(*c->cell[1], now, l);
 }
 
+/* Charges one owner. A cell that is far ahead of the other is so because of strangers: it is left alone (conservative
+ * update), which halves what a flood of sources that come once fills. Near each other both are charged, so that CPUs which
+ * charge one source at the same moment lose nothing. */
 SW_INLINE void sw_pair_take(const struct sw_pair *c, u64 now, const struct sw_limit *l)
 {
-	sw_gcra_take(c->cell[0], now, l);
-	sw_gcra_take(c->cell[1], now, l);
+	u64 a = sw_ahead(*(volatile u64 *)c->cell[0], now), b = sw_ahead(*(volatile u64 *)c->cell[1], now);
+	s64 near = SW_GCRA_SLACK * l->interval, a_far = near - (s64)(a - b), b_far = near - (s64)(b - a);
+
+	/* without branches, see sw_ahead: the far one is charged nothing */
+	SW_OPAQUE(a_far);
+	SW_OPAQUE(b_far);
+	sw_gcra_add(c->cell[0], now, l, l->interval & ~(a_far >> 63));
+	sw_gcra_add(c->cell[1], now, l, l->interval & ~(b_far >> 63));
 }
 
 /* The cells of `addr` under a row; false: a map is missing. */
-SW_INLINE bool sw_source_pair(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_row *row, u32 at,
+SW_INLINE bool sw_source_pair(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r, u32 at,
 			      const u32 addr[4], u32 masked[4], struct sw_pair *c)
 {
+	const struct sw_guard_row *row = &r->row[at];
+
 	SW_UNROLL
 	for (int i = 0; i < 4; i++)
 		masked[i] = addr[i] & row->mask[i];
 	u64 hash = sw_guard_hash(conf, masked, at);
-	c->cell[0] = sw_guard_cell(shell, sw_source_cell(hash, at, 0));
-	c->cell[1] = sw_guard_cell(shell, sw_source_cell(hash, at, 1));
+	c->cell[0] = sw_guard_cell(shell, sw_source_cell(hash, at, 0, r->cells));
+	c->cell[1] = sw_guard_cell(shell, sw_source_cell(hash, at, 1, r->cells));
 	return c->cell[0] && c->cell[1];
 }
 
@@ -150,7 +174,7 @@ SW_INLINE u32 sw_guard_source(void *shell, const volatile struct sw_conf *conf, 
 			break;
 		if (row->v6 != v6)
 			continue;
-		if (!sw_source_pair(shell, conf, row, i, addr, j->addr, &c))
+		if (!sw_source_pair(shell, conf, r, i, addr, j->addr, &c))
 			return SW_V_PASS_ERROR;
 		if (take) {
 			sw_pair_take(&c, now, &row->limit);
@@ -243,19 +267,20 @@ SW_INLINE void sw_verify(void *shell, const volatile struct sw_conf *conf, const
 
 /* Over the limit of the service? Or, with `take`: it is charged. */
 SW_INLINE u32 sw_guard_service(void *shell, const struct sw_guard_rules *r, u32 gen, const u32 addr[4], u16 port,
-			       u64 hash, u64 now, bool take)
+			       u64 now, bool take, struct sw_judgement *j)
 {
 	struct sw_limit_value *own = r->services ? sw_guard_limit(shell, gen, addr, port) : NULL;
 	const struct sw_limit *l = own ? &own->limit : &r->other;
 	struct sw_pair c;
 
+	j->local = l->local;
 	if (!l->interval)
 		return SW_V_PASS_WITHIN;
 	if (own) {
 		c.cell[0] = c.cell[1] = &own->cell;
 	} else {
-		c.cell[0] = sw_guard_cell(shell, sw_service_cell(hash, 0));
-		c.cell[1] = sw_guard_cell(shell, sw_service_cell(hash, 1));
+		c.cell[0] = sw_guard_cell(shell, sw_service_cell(j->service_hash, 0));
+		c.cell[1] = sw_guard_cell(shell, sw_service_cell(j->service_hash, 1));
 		if (!c.cell[0] || !c.cell[1])
 			return SW_V_PASS_ERROR;
 	}
@@ -284,14 +309,15 @@ SW_INLINE void sw_guard_weigh(void *shell, const volatile struct sw_conf *conf, 
 	j->verdict = sw_guard_source(shell, conf, r, from, p->v6, now, false, j);
 	if (j->verdict != SW_V_PASS_WITHIN)
 		return;
-	j->verdict = sw_guard_service(shell, r, gen, to, port, j->service_hash, now, false);
+	j->verdict = sw_guard_service(shell, r, gen, to, port, now, false, j);
 	if ((j->verdict == SW_V_DROP_SERVICE || j->verdict == SW_V_CHALLENGE_SERVICE) &&
 	    sw_is_verified(shell, conf, r, from, p->v6, now))
 		j->verdict = SW_V_PASS_VERIFIED;
 }
 
-/* Charges a SYN that was weighed. Only what passes is charged: a flood that the service's limit stops does not use up what
- * the addresses it forges are allowed. */
+/* Charges a SYN whose verdict is final. What passes is charged to its source, whatever the reason, unless the source is on
+ * the allow list; what does not reach the kernel is charged to nobody: a flood that the service's limit stops does not use
+ * up what the addresses it forges are allowed. */
 SW_INLINE void sw_guard_charge(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r,
 			       u32 gen, const struct sw_packet *p, u64 now, struct sw_judgement *j)
 {
@@ -299,8 +325,8 @@ SW_INLINE void sw_guard_charge(void *shell, const volatile struct sw_conf *conf,
 	u16 port = p->from ? p->key.port[0] : p->key.port[1];
 
 	if (j->verdict == SW_V_PASS_WITHIN)
-		sw_guard_service(shell, r, gen, to, port, j->service_hash, now, true);
-	if (j->verdict == SW_V_PASS_WITHIN || j->verdict == SW_V_PASS_VERIFIED)
+		sw_guard_service(shell, r, gen, to, port, now, true, j);
+	if (j->verdict < SW_V_FIRST_DROP && j->verdict != SW_V_PASS_ALLOW)
 		sw_guard_source(shell, conf, r, from, p->v6, now, true, j);
 }
 
@@ -309,6 +335,60 @@ SW_INLINE void sw_guard_judge(void *shell, const volatile struct sw_conf *conf, 
 {
 	sw_guard_weigh(shell, conf, r, gen, p, now, j);
 	sw_guard_charge(shell, conf, r, gen, p, now, j);
+}
+
+/* --- services that this host answers ------------------------------------------------------------------------------- */
+/* `netns`: the namespace whose stack answers; the same address may be another host's in the next one. */
+SW_INLINE u64 sw_local_hash(const volatile struct sw_conf *conf, u32 netns, const u32 addr[4], u16 port)
+{
+	u64 h = sw_guard_hash(conf, addr, 0x20000 + port) + netns * (conf->guard_key[4] | 1);
+
+	h = (h ^ h >> 33) * 0xff51afd7ed558ccdULL;
+	return h ^ h >> 33;
+}
+
+SW_INLINE u32 sw_local_cell(u64 hash, u32 way)
+{
+	return SW_GUARD_LOCAL + (hash & (SW_LOCAL_SETS - 1)) * SW_LOCAL_WAYS + way;
+}
+
+/* Was a SYN-ACK of the service seen to leave this host's own stack, and none to be forwarded after it? */
+SW_INLINE bool sw_is_local(void *shell, u64 hash)
+{
+	bool known = false;
+
+	SW_UNROLL
+	for (u32 i = 0; i < SW_LOCAL_WAYS; i++) {
+		const u64 *word = sw_guard_cell(shell, sw_local_cell(hash, i));
+
+		known |= word && *word && !((*word ^ hash) >> 32);
+	}
+	return known;
+}
+
+/* A SYN-ACK of the service leaves: by this host's own stack (`ours`), or forwarded, which takes back what was learned. */
+SW_INLINE void sw_learn_local(void *shell, u64 hash, bool ours, u64 now)
+{
+	u64 *victim = NULL, oldest = 0, word = (hash & ~0xffffffffULL) | (u32)(now >> SW_VERIFIED_TICK) | 1;
+	u32 tick = now >> SW_VERIFIED_TICK;
+
+	SW_UNROLL
+	for (u32 i = 0; i < SW_LOCAL_WAYS; i++) {
+		u64 *cell = sw_guard_cell(shell, sw_local_cell(hash, i)), age;
+
+		if (!cell)
+			return;
+		bool same = *cell && !((*cell ^ hash) >> 32);
+		if (same && !ours)
+			*(volatile u64 *)cell = 0;
+		age = same ? ~0ULL : *cell ? (u32)(tick - (u32)*cell) : ~0ULL - 1;
+		if (!victim || age > oldest) {
+			oldest = age;
+			victim = cell;
+		}
+	}
+	if (ours && victim && *victim != word)
+		*(volatile u64 *)victim = word;
 }
 
 /* Counts what was done with a SYN to a service. False: there is no place for it. */

@@ -11,7 +11,7 @@ SW_INLINE void sw_rival_wins(struct sw_conn *c, const struct sw_packet *p, u32 r
 {
 	struct sw_end rival = c->rival;
 	u64 first = c->rival_ns;
-	u16 place = c->rival_place;
+	u16 seen_at = c->rival_seen_at;
 
 	s->dropped |= 1u << (s->came & 31);
 	s->anew = 1;
@@ -20,7 +20,7 @@ SW_INLINE void sw_rival_wins(struct sw_conn *c, const struct sw_packet *p, u32 r
 	c->end[SW_CLIENT] = rival;
 	c->end[SW_CLIENT].state = SW_SYN_SENT;
 	c->end[SW_SERVER].state = SW_LISTEN;
-	c->place[SW_CLIENT] = place;
+	c->seen_at[SW_CLIENT] = seen_at;
 	sw_handshake_open(c, s);
 }
 
@@ -32,11 +32,17 @@ SW_INLINE void sw_on_syn(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	if ((x->flags & SW_E_ISN) && x->isn == p->seq) {
 		if (!(x->flags & (SW_E_OFFER | SW_E_FIN))) { /* its SYN-ACK overtook it */
 			sw_offer(x, p);
-			c->place[from & 1] = p->place;
+			c->seen_at[from & 1] = p->seen_at;
 			return;
 		}
-		if (c->place[from & 1] != p->place || sw_finished(c))
-			return; /* the same SYN seen at another hook, or an old duplicate */
+		if (c->seen_at[from & 1] != p->seen_at) { /* the same SYN, seen at another hook */
+			if (from == SW_CLIENT && (c->flags & SW_C_COPIES) != SW_C_COPIES)
+				c->flags += SW_C_ONE_COPY;
+			return;
+		}
+		c->flags &= ~SW_C_COPIES;
+		if (sw_finished(c))
+			return; /* an old duplicate */
 		if (from == SW_SERVER && x->state == SW_SYN_RCVD && y->state == SW_SYN_SENT) {
 			c->flags |= SW_C_SIMOPEN; /* SYNs crossed, and its SYN-ACK overtook its SYN */
 			y->flags |= SW_E_ACKED;
@@ -49,13 +55,13 @@ SW_INLINE void sw_on_syn(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	}
 	if (from == SW_SERVER && x->state == SW_LISTEN && y->state == SW_SYN_SENT) {
 		sw_offer(x, p);
-		c->place[SW_SERVER] = p->place;
+		c->seen_at[SW_SERVER] = p->seen_at;
 		c->flags |= SW_C_SIMOPEN;
 		sw_fact(c, from, SW_F_SYN);
 		return;
 	}
 	if ((c->flags & (SW_C_RIVAL | SW_C_RIVAL_SERVER)) == theirs && c->rival.isn == p->seq) {
-		if (c->rival_place == p->place)
+		if (c->rival_seen_at == p->seen_at)
 			sw_count8(&c->rival.rexmits);
 		return;
 	}
@@ -63,27 +69,43 @@ SW_INLINE void sw_on_syn(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	c->rival.flags = c->rival.rexmits = 0;
 	sw_offer(&c->rival, p);
 	c->rival_ns = now;
-	c->rival_place = p->place;
+	c->rival_seen_at = p->seen_at;
 	sw_event(s, SW_EV_SYN_RIVAL);
 }
 
-/* A SYN-ACK again, or with another ISN (SYN cookies: a server without memory answers anew). */
-SW_INLINE void sw_on_synack_again(struct sw_conn *c, const struct sw_packet *p, u32 from, struct sw_step *s)
+/* The server's own SYN-ACK: only it, or nobody, is believed from here on. */
+SW_INLINE void sw_answered(const volatile struct sw_conf *conf, struct sw_conn *c, u32 from, struct sw_step *s)
+{
+	if (!s->inside || from != SW_SERVER || c->flags & SW_C_ANSWERED || !sw_two_sides(conf, c))
+		return;
+	c->flags |= SW_C_ANSWERED;
+	s->answered = 1;
+}
+
+/* A SYN-ACK again, or with another ISN (SYN cookies: a server without memory answers with a new one). */
+SW_INLINE void sw_on_synack_again(const volatile struct sw_conf *conf, struct sw_conn *c, const struct sw_packet *p,
+				  u32 from, struct sw_step *s)
 {
 	struct sw_end *x = &c->end[from & 1];
 
 	if (x->isn != p->seq) {
-		if (x->state != SW_SYN_RCVD) {
+		bool forged = s->inside && !conf->both_ways && !(c->flags & SW_C_ANSWERED); /* the one before */
+
+		if (x->state != SW_SYN_RCVD || (c->flags & SW_C_ANSWERED && !s->inside)) {
 			sw_event(s, SW_EV_SYNACK_INVALID);
 			return;
 		}
-		if (!(c->flags & SW_C_RIVAL)) {
+		if (forged) {
+			c->seen_at[from & 1] = p->seen_at;
+			c->flags &= ~SW_C_ALT;
+		} else if (!(c->flags & SW_C_RIVAL)) {
 			c->rival = *x; /* the client's ACK says which of the two it took */
 			c->flags |= SW_C_ALT;
 		}
 		sw_offer(x, p);
 	}
-	if (c->place[SW_SERVER] != p->place)
+	sw_answered(conf, c, from, s);
+	if (c->seen_at[SW_SERVER] != p->seen_at)
 		return;
 	sw_count8(&x->rexmits);
 	sw_event(s, SW_EV_SYNACK_REXMIT);
@@ -136,7 +158,8 @@ SW_INLINE bool sw_unrefuse(struct sw_conn *c, const struct sw_packet *p, struct 
 	return true;
 }
 
-SW_INLINE void sw_on_synack(struct sw_conn *c, const struct sw_packet *p, u32 from, u64 now, struct sw_step *s)
+SW_INLINE void sw_on_synack(const volatile struct sw_conf *conf, struct sw_conn *c, const struct sw_packet *p, u32 from,
+			    u64 now, struct sw_step *s)
 {
 	struct sw_end *x = &c->end[from & 1], *y = &c->end[!from];
 	bool simopen = c->flags & SW_C_SIMOPEN;
@@ -157,23 +180,25 @@ SW_INLINE void sw_on_synack(struct sw_conn *c, const struct sw_packet *p, u32 fr
 		if (x->isn != p->seq)
 			x->state = SW_SYN_RCVD;
 		c->flags &= ~SW_C_INFERRED;
-		c->place[SW_SERVER] = p->place;
+		c->seen_at[SW_SERVER] = p->seen_at;
 		sw_offer(x, p);
 		x->flags |= fin; /* it was later than the FIN even */
 		if (fin)
 			x->nxt = nxt;
 		if (!c->synack_ns)
 			c->synack_ns = now;
+		sw_answered(conf, c, from, s);
 		return;
 	}
 	if ((x->flags & SW_E_OFFER) && !(simopen && x->state == SW_SYN_SENT)) {
-		sw_on_synack_again(c, p, from, s);
+		sw_on_synack_again(conf, c, p, from, s);
 		return;
 	}
 	if (!simopen || x->isn != p->seq) {
 		sw_offer(x, p);
-		c->place[from & 1] = p->place;
+		c->seen_at[from & 1] = p->seen_at;
 	}
+	sw_answered(conf, c, from, s);
 	sw_fact(c, from, SW_F_SYNACK);
 	if (simopen)
 		sw_on_crossed_ack(c, from, now, s);
@@ -201,7 +226,7 @@ SW_INLINE bool sw_on_client_ack(struct sw_conn *c, const struct sw_packet *p, u6
 		x->state = y->state = SW_ESTABLISHED;
 		sw_handshake_done(c, s, now, true);
 		sw_event(s, s->cookie ? SW_EV_COOKIE : SW_EV_INFERRED);
-		s->proved = s->cookie;
+		s->verified = s->cookie;
 		return true;
 	}
 	if (c->flags & SW_C_HS_DONE) {
@@ -235,16 +260,16 @@ SW_INLINE bool sw_on_server_ack(struct sw_conn *c, const struct sw_packet *p, u6
 {
 	struct sw_end *x = &c->end[SW_SERVER], *y = &c->end[SW_CLIENT];
 	u32 end = p->seq + p->len;
-	bool fast_open = y->nxt != y->isn + 1;
+	bool fast_open = y->nxt != y->isn + 1, doubtful = c->flags & SW_C_ANSWERED && !s->inside;
 
 	if (c->flags & SW_C_HS_DONE) {
-		if (p->len && x->state == SW_SYN_RCVD)
+		if (p->len && x->state == SW_SYN_RCVD && !doubtful)
 			x->state = SW_ESTABLISHED;
 		return true;
 	}
 	if (!sw_covers(y, p->ack)) {
 		/* it acknowledges data that we did not see: so was the handshake ACK, and it arrived */
-		if (c->flags & SW_C_SIMOPEN || (x->state != SW_SYN_RCVD && x->state != SW_ESTABLISHED) ||
+		if (c->flags & SW_C_SIMOPEN || doubtful || (x->state != SW_SYN_RCVD && x->state != SW_ESTABLISHED) ||
 		    !sw_within(p->ack, y->nxt, 1 << 20))
 			return false;
 		x->state = y->state = SW_ESTABLISHED;
@@ -262,6 +287,8 @@ SW_INLINE bool sw_on_server_ack(struct sw_conn *c, const struct sw_packet *p, u6
 		sw_handshake_done(c, s, now, false);
 		return true;
 	}
+	if (doubtful)
+		return true;
 	if ((x->flags & SW_E_OFFER) && (s32)(end - x->nxt) > 0 && sw_within(end, x->isn + 1, 1 << 20))
 		x->nxt = end; /* what the client's ACK may cover */
 	if (p->len && !fast_open && x->state == SW_SYN_RCVD && sw_within(p->seq, x->isn + 1, 1 << 20))

@@ -31,13 +31,22 @@ struct sw_packet {
 	u16 mss; /* options: only parsed on SYN and SYN-ACK */
 	u8 wscale; /* or SW_WSCALE_NONE */
 	u8 options; /* SW_E_MSS | SW_E_SACK | SW_E_TS */
-	u16 place; /* set by the caller: where it was seen (interface and direction) */
-	u8 local; /* set by the caller: this host sent it */
+	/* Set by the caller: */
+	u16 seen_at; /* number of the attachment << 1 | egress */
+	u16 generation; /* of sw_tags, now */
+	u8 local; /* this host's own stack sent it */
+	u8 inside; /* it leaves, and did not come in by the same interface: nobody out there has sent it */
+	u8 socket; /* local, and of a socket past its handshake: the kernel's own word that the connection lives */
 	u8 options_size; /* of a SYN or SYN-ACK: bytes of options ... */
 	u16 options_at; /* ... and where in the frame (on the way there: the parser's position) */
 	u8 options_done; /* bytes of options that were walked */
 	struct sw_ipproto next; /* IPv6, on the way: the header that follows */
 	u16 ip_at; /* where in the frame the IP header begins */
+	u8 ttl; /* or hop limit */
+	u8 fragment; /* the first one of a fragmented packet ... */
+	u8 cut; /* ... and TCP's options end in another */
+	u8 has_auth; /* a SYN that carries a signature: TCP-MD5 or TCP-AO (RFC 2385, 5925) */
+	u8 pad[2];
 };
 
 #define SW_OPTIONS_ROOM 68 /* 40 bytes at most; the rest lets a masked index read a whole option */
@@ -112,6 +121,19 @@ struct sw_wire_tcp {
 		h_; \
 	})
 
+/* A header that IPv6 may put before TCP (RFC 8200 4). */
+SW_INLINE bool sw_is_ext(u8 kind)
+{
+	enum { HOP = 0, ROUTING = 43, FRAGMENT = 44, AH = 51, DEST = 60 };
+
+	return kind == HOP || kind == ROUTING || kind == FRAGMENT || kind == AH || kind == DEST;
+}
+
+SW_INLINE bool sw_is_tag(u16 type)
+{
+	return type == 0x8100 || type == 0x88a8;
+}
+
 /* All ways to a header meet here, in memory: the verifier knows nothing of a number that it finds in a map, so what
  * follows is verified once, and not once for each chain of tags and extension headers. */
 SW_INLINE void sw_meet(struct sw_cursor *c, struct sw_packet *p)
@@ -141,14 +163,14 @@ SW_INLINE enum sw_reason sw_parse_eth(struct sw_cursor *c, struct sw_ethertype *
 	next->v = bpf_ntohs(eth->type);
 	SW_UNROLL
 	for (int i = 0; i < SW_MAX_TAGS; i++) {
-		if (next->v != 0x8100 && next->v != 0x88a8)
+		if (!sw_is_tag(next->v))
 			return SW_OK;
 		struct sw_wire_vlan *tag = SW_TAKE(c, struct sw_wire_vlan);
 		if (!tag)
 			return SW_TRUNCATED;
 		next->v = bpf_ntohs(tag->type);
 	}
-	return SW_OK;
+	return sw_is_tag(next->v) ? SW_TAGS : SW_OK;
 }
 
 /* The wire address of a header that is aligned to 2 at least. */
@@ -157,7 +179,14 @@ SW_INLINE void sw_copy_addr(u32 to[4], const __be16 from[8])
 	__builtin_memcpy(to, from, 16);
 }
 
-SW_INLINE enum sw_reason sw_parse_ip4(struct sw_cursor *c, u32 addr[2][4])
+/* Of a fragment that is not the first, offset in units of 8 bytes: one that begins inside the TCP header is no honest one
+ * (RFC 1858, RFC 3128). */
+SW_INLINE enum sw_reason sw_later_fragment(u32 offset)
+{
+	return offset < 3 ? SW_CUT : SW_FRAGMENT;
+}
+
+SW_INLINE enum sw_reason sw_parse_ip4(struct sw_cursor *c, u32 addr[2][4], struct sw_packet *p)
 {
 	u8 *base = c->pos;
 	u32 frame = c->left;
@@ -172,8 +201,11 @@ SW_INLINE enum sw_reason sw_parse_ip4(struct sw_cursor *c, u32 addr[2][4])
 		return SW_BAD_IP;
 	if (ip->protocol != 6)
 		return SW_NOT_TCP;
-	if (ip->frag & bpf_htons(0x1fff))
-		return SW_FRAGMENT;
+	u32 frag = bpf_ntohs(ip->frag);
+	if (frag & 0x1fff)
+		return sw_later_fragment(frag & 0x1fff);
+	p->fragment = frag >> 13 & 1;
+	p->ttl = ip->ttl;
 	addr[0][0] = addr[0][1] = addr[1][0] = addr[1][1] = 0;
 	addr[0][2] = addr[1][2] = SW_V4_WORD;
 	__builtin_memcpy(&addr[0][3], &ip->addr[0], 4);
@@ -191,29 +223,34 @@ SW_INLINE bool sw_is_mapped(const u32 addr[4])
 }
 
 /* One extension header (RFC 8200 4). *more: another header follows. */
-SW_INLINE enum sw_reason sw_parse_ext(struct sw_cursor *c, struct sw_ipproto *next, bool *more)
+SW_INLINE enum sw_reason sw_parse_ext(struct sw_cursor *c, struct sw_packet *p, bool *more)
 {
-	enum { HOP = 0, ROUTING = 43, FRAGMENT = 44, AH = 51, DEST = 60 };
+	enum { FRAGMENT = 44, AH = 51 };
+	struct sw_ipproto *next = &p->next;
 	u8 *base = c->pos, kind = next->v;
 	u32 size;
 
 	*more = false;
 	if (kind == 6)
 		return SW_OK;
-	if (kind != HOP && kind != ROUTING && kind != FRAGMENT && kind != AH && kind != DEST)
+	if (!sw_is_ext(kind))
 		return SW_NOT_TCP;
+	if (c->left < 8) /* the packet ends: a first fragment must hold all headers (RFC 7112) */
+		return p->fragment ? SW_CUT : SW_BAD_IP;
 	if (base + 8 > c->end)
 		return SW_TRUNCATED;
 	next->v = base[0];
 	if (kind == FRAGMENT) {
-		if (base[2] || (base[3] & 0xf8))
-			return next->v == 6 ? SW_FRAGMENT : SW_NOT_TCP;
+		u32 frag = base[2] << 8 | base[3];
+		if (frag >> 3)
+			return next->v == 6 ? sw_later_fragment(frag >> 3) : SW_NOT_TCP;
+		p->fragment |= frag & 1;
 		size = 8;
 	} else {
 		size = kind == AH ? (base[1] + 2u) * 4 : (base[1] + 1u) * 8;
 	}
 	if (size > c->left)
-		return SW_BAD_IP;
+		return p->fragment ? SW_CUT : SW_BAD_IP;
 	if (size > SW_MAX_EXT_SIZE)
 		return SW_BAD_IP6_EXT;
 	if (base + size > c->end)
@@ -237,20 +274,21 @@ SW_INLINE enum sw_reason sw_parse_ip6(struct sw_cursor *c, u32 addr[2][4], struc
 		return SW_BAD_IP;
 	c->left = payload;
 	p->next.v = ip->next;
+	p->ttl = ip->hops;
 	sw_copy_addr(addr[0], ip->saddr);
 	sw_copy_addr(addr[1], ip->daddr);
 	bool more = true;
 	SW_UNROLL
 	for (int i = 0; i < SW_MAX_EXT; i++) {
 		sw_meet(c, p);
-		enum sw_reason why = sw_parse_ext(c, &p->next, &more);
+		enum sw_reason why = sw_parse_ext(c, p, &more);
 		if (why)
 			return why;
 		if (!more)
 			break;
 	}
 	if (p->next.v != 6)
-		return SW_BAD_IP6_EXT;
+		return sw_is_ext(p->next.v) ? SW_BAD_IP6_EXT : SW_NOT_TCP;
 	if (sw_is_mapped(addr[0]) || sw_is_mapped(addr[1]))
 		return SW_MAPPED;
 	return SW_OK;
@@ -260,7 +298,7 @@ SW_INLINE enum sw_reason sw_parse_ip6(struct sw_cursor *c, u32 addr[2][4], struc
  * the walk; what came before it stands, as in the kernel (tcp_parse_options). */
 SW_INLINE void sw_parse_options(const u8 list[SW_OPTIONS_ROOM], struct sw_packet *p)
 {
-	enum { END, NOP, MSS, WSCALE, SACK, TS = 8 };
+	enum { END, NOP, MSS, WSCALE, SACK, TS = 8, MD5 = 19, AO = 29 };
 	for (int i = 0; i < 40; i++) {
 		SW_STAGE();
 		u32 at = p->options_done, size = p->options_size;
@@ -283,6 +321,8 @@ SW_INLINE void sw_parse_options(const u8 list[SW_OPTIONS_ROOM], struct sw_packet
 		} else if (kind == TS && len == 10) {
 			p->options |= SW_E_TS;
 			p->tsval = (u32)o[2] << 24 | (u32)o[3] << 16 | (u32)o[4] << 8 | o[5];
+		} else if (kind == MD5 || kind == AO) {
+			p->has_auth = 1;
 		}
 		p->options_done = at + len;
 	}
@@ -310,13 +350,15 @@ SW_INLINE enum sw_reason sw_parse_tcp(struct sw_cursor *c, u16 port[2], struct s
 	struct sw_wire_tcp *tcp = SW_TAKE(c, struct sw_wire_tcp);
 
 	if (total < sizeof(*tcp))
-		return SW_BAD_TCP;
+		return p->fragment ? SW_CUT : SW_BAD_TCP;
 	if (!tcp)
 		return SW_TRUNCATED;
 	u32 size = (tcp->doff >> 4) * 4;
 	port[0] = bpf_ntohs(tcp->sport);
 	port[1] = bpf_ntohs(tcp->dport);
-	if (size < sizeof(*tcp) || size > total || !port[0] || !port[1])
+	p->cut = p->fragment && size > total;
+	size = p->cut ? total & 0x7f : size; /* what is here of it */
+	if (size < sizeof(*tcp) || size > total)
 		return SW_BAD_TCP;
 	p->seq = sw_wire32(tcp->seq);
 	p->ack = sw_wire32(tcp->ack);
@@ -330,6 +372,7 @@ SW_INLINE enum sw_reason sw_parse_tcp(struct sw_cursor *c, u16 port[2], struct s
 	p->options_size = p->kind == SW_KIND_SYN || p->kind == SW_KIND_SYN_ACK ? size - sizeof(*tcp) : 0;
 	p->options_at = c->pos - c->start;
 	p->options_done = 0;
+	p->has_auth = 0;
 	return SW_OK;
 }
 
@@ -347,6 +390,7 @@ SW_INLINE bool sw_key_order(struct sw_packet *p)
 {
 	u32(*addr)[4] = p->key.addr, word;
 	u16 *port = p->key.port, half;
+	p->from = 0;
 	bool same = addr[0][0] == addr[1][0] && addr[0][1] == addr[1][1] && addr[0][2] == addr[1][2] &&
 		    addr[0][3] == addr[1][3];
 
@@ -378,9 +422,10 @@ SW_INLINE enum sw_reason sw_parse_ip(struct sw_cursor *c, struct sw_ethertype ty
 	if (c->pos + 1 > c->end)
 		return SW_TRUNCATED;
 	p->v6 = type.v == 0x86dd;
+	p->fragment = 0;
 	if (*c->pos >> 4 != (p->v6 ? 6 : 4))
 		return SW_BAD_IP;
-	why = p->v6 ? sw_parse_ip6(c, p->key.addr, p) : sw_parse_ip4(c, p->key.addr);
+	why = p->v6 ? sw_parse_ip6(c, p->key.addr, p) : sw_parse_ip4(c, p->key.addr, p);
 	if (why)
 		return why;
 	sw_meet(c, p);

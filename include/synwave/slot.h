@@ -109,7 +109,7 @@ SW_INLINE void sw_from_half(struct sw_conn *c, const struct sw_half *h)
 	for (u32 i = 0; i < 2; i++) {
 		c->key.addr[i][3] = h->addr[i];
 		c->key.port[i] = h->port[i];
-		c->place[i] = h->place[i];
+		c->seen_at[i] = h->seen_at[i];
 		sw_end_from_half(&c->end[i], h, i);
 	}
 	c->end[SW_CLIENT].state = SW_SYN_SENT;
@@ -131,7 +131,7 @@ SW_INLINE void sw_to_half(struct sw_half *h, const struct sw_conn *c)
 
 		h->addr[i] = c->key.addr[i][3];
 		h->port[i] = c->key.port[i];
-		h->place[i] = c->place[i];
+		h->seen_at[i] = c->seen_at[i];
 		h->isn[i] = e->isn;
 		h->len[i] = e->flags & SW_E_ISN ? e->nxt - e->isn - 1 : 0;
 		h->window[i] = e->window;
@@ -162,11 +162,11 @@ SW_INLINE void sw_from_live(struct sw_conn *c, const struct sw_live *l)
 	c->ack_ns = sw_at(c, l->ack);
 	c->rival_ns = 0;
 	__builtin_memset(&c->rival, 0, sizeof(c->rival));
-	c->rival_place = 0;
+	c->rival_seen_at = 0;
 	c->rst_seq = l->rst_seq;
 	c->deadline = l->deadline;
-	c->place[0] = l->place[0];
-	c->place[1] = l->place[1];
+	c->seen_at[0] = l->seen_at[0];
+	c->seen_at[1] = l->seen_at[1];
 	c->saved[0] = l->saved & 15;
 	c->saved[1] = l->saved >> 4;
 	c->doubts = l->doubts;
@@ -185,8 +185,8 @@ SW_INLINE void sw_to_live(struct sw_live *l, const struct sw_conn *c)
 	l->changed_ns = c->changed_ns;
 	l->synack = sw_since(c, c->synack_ns);
 	l->ack = sw_since(c, c->ack_ns);
-	l->place[0] = c->place[0];
-	l->place[1] = c->place[1];
+	l->seen_at[0] = c->seen_at[0];
+	l->seen_at[1] = c->seen_at[1];
 	l->deadline = c->deadline;
 	l->rst_seq = c->rst_seq;
 	l->saved = (c->saved[0] & 15) | c->saved[1] << 4;
@@ -206,7 +206,7 @@ SW_INLINE void sw_side_take(const struct sw_set *set, u32 way, struct sw_conn *c
 		if (set->side[i].owner == way + 1) {
 			c->rival_ns = set->side[i].rival_ns;
 			c->rival = set->side[i].rival;
-			c->rival_place = set->side[i].rival_place;
+			c->rival_seen_at = set->side[i].rival_seen_at;
 		}
 }
 
@@ -247,7 +247,7 @@ SW_INLINE void sw_side_put(const struct sw_shelf *f, u32 way, const struct sw_co
 	set->side[i].owner = way + 1;
 	set->side[i].rival_ns = c->rival_ns;
 	set->side[i].rival = c->rival;
-	set->side[i].rival_place = c->rival_place;
+	set->side[i].rival_seen_at = c->rival_seen_at;
 }
 
 /* --- whatever its form ---------------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The table: sets of 30 ways, one lock a set, two classes of ways in a set.
+/* The table: sets of SW_WAYS ways, one lock per set, two classes of ways in a set.
  *
  * A half-open connection takes a small way (struct sw_half) and moves to a large one when its handshake completes; so a
  * flood of SYNs competes with itself alone, in few cache lines. What is evicted, and why, is decided here and counted.
@@ -34,7 +34,8 @@ enum sw_known {
 	SW_KNOWN_NOT, /* nothing, or a connection that is over */
 	SW_KNOWN_ASKED, /* a SYN that nobody answered */
 	SW_KNOWN_HALF, /* half-open */
-	SW_KNOWN_LIVING
+	SW_KNOWN_DONE, /* its handshake is done, as far as anybody can claim that */
+	SW_KNOWN_LIVING /* and proved (SW_C_PROVED) */
 };
 
 SW_INLINE enum sw_known sw_known(const struct sw_shelf *f, u16 tag, const struct sw_key *key)
@@ -47,7 +48,7 @@ SW_INLINE enum sw_known sw_known(const struct sw_shelf *f, u16 tag, const struct
 		if (sw_both_finished(l->end))
 			return SW_KNOWN_NOT;
 		if (l->flags & SW_C_HS_DONE)
-			return SW_KNOWN_LIVING;
+			return l->flags & SW_C_PROVED ? SW_KNOWN_LIVING : SW_KNOWN_DONE;
 		return l->end[SW_SERVER].state == SW_LISTEN ? SW_KNOWN_ASKED : SW_KNOWN_HALF;
 	}
 	if (half >= f->conf->half_ways)
@@ -55,9 +56,27 @@ SW_INLINE enum sw_known sw_known(const struct sw_shelf *f, u16 tag, const struct
 	return f->half[half].state == SW_LISTEN ? SW_KNOWN_ASKED : SW_KNOWN_HALF;
 }
 
-SW_INLINE bool sw_two_sided(const struct sw_end end[2])
+/* Is the SYN a copy of one that was judged at another attachment? A SYN has three copies at most, then it is judged again:
+ * who reaches two interfaces gets no more than that for free. Read without the lock, as sw_known. */
+SW_INLINE bool sw_is_copy(const struct sw_shelf *f, u16 tag, const struct sw_packet *p)
 {
-	return end[0].flags & end[1].flags & SW_E_SEEN;
+	u32 way = sw_find(f, tag, &p->key), half = way - f->conf->live_ways, flags, isn, seen_at;
+
+	if (way < f->conf->live_ways) {
+		const struct sw_live *l = &f->live[way];
+		flags = l->flags;
+		isn = l->end[SW_CLIENT].isn;
+		seen_at = l->seen_at[SW_CLIENT];
+	} else if (half < f->conf->half_ways) {
+		const struct sw_half *h = &f->half[half];
+		flags = h->flags;
+		isn = h->isn[SW_CLIENT];
+		seen_at = h->seen_at[SW_CLIENT];
+	} else {
+		return false;
+	}
+	return isn == p->seq && seen_at != p->seen_at && p->from == !!(flags & SW_C_CLIENT_HI) &&
+	       SW_ORIGIN(flags) == SW_ORIGIN_SYN && (flags & SW_C_COPIES) != SW_C_COPIES;
 }
 
 /* Which timeout governs: the later phase of the two ends. */
@@ -68,33 +87,28 @@ SW_TABLE u8 sw_phase[16] = {
 	[SW_TIME_WAIT] = SW_T_TIME_WAIT,     [SW_CLOSED] = SW_T_CLOSED,
 };
 
-SW_INLINE enum sw_timeout sw_timeout_of(const struct sw_end end[2])
+SW_INLINE enum sw_timeout sw_timeout_of(const struct sw_end end[2], u32 flags)
 {
 	u8 a = sw_phase[end[0].state & 15], b = sw_phase[end[1].state & 15];
 	u8 row = a > b ? a : b;
 
-	return row == SW_T_ESTABLISHED && !sw_two_sided(end) ? SW_T_ONE_SIDED : row;
+	return row == SW_T_ESTABLISHED && !(flags & SW_C_PROVED) ? SW_T_ONE_SIDED : row;
 }
 
-/* In these phases plain segments keep a connection alive; the small table remembers that there were some. */
+/* In these phases plain segments keep a connection alive: the first in each generation sets the deadline again. */
 #define SW_RENEWABLE (1u << SW_T_ESTABLISHED | 1u << SW_T_CLOSE_WAIT | 1u << SW_T_ONE_SIDED)
 /* In these too, and each of them is a step: a FIN may come long before data that was sent before it and lost. */
 #define SW_CLOSING_TIME (1u << SW_T_FIN_WAIT | 1u << SW_T_LAST_ACK)
-
-SW_INLINE bool sw_renewable(const struct sw_end end[2])
-{
-	return 1u << sw_timeout_of(end) & SW_RENEWABLE;
-}
 
 SW_INLINE bool sw_past(u32 deadline, u32 tick)
 {
 	return (s32)(tick - deadline) >= 0;
 }
 
-/* Its time is over. `active`: the word of the small table; `tick`: now, in units of 2^SW_TICK ns. */
-SW_INLINE bool sw_expired(const struct sw_conn *c, u32 way, u32 active, u32 tick)
+/* Its time is over. `tick`: now, in units of 2^SW_TICK ns. */
+SW_INLINE bool sw_expired(const struct sw_conn *c, u32 tick)
 {
-	return sw_past(c->deadline, tick) && !(active >> SW_SEAT(way) & 1 && sw_renewable(c->end));
+	return sw_past(c->deadline, tick);
 }
 
 SW_INLINE u32 sw_tick(u64 ns)
@@ -102,18 +116,14 @@ SW_INLINE u32 sw_tick(u64 ns)
 	return ns >> SW_TICK;
 }
 
-SW_INLINE void sw_rest(struct sw_tags *t, u32 way)
-{
-	if (t->active >> SW_SEAT(way) & 1)
-		__sync_fetch_and_and(&t->active, ~(1u << SW_SEAT(way)));
-}
-
+/* Segments later in this generation keep a connection as well: it gets the generation's length on top. */
 SW_INLINE u32 sw_deadline(const struct sw_conn *c, u64 now, const volatile struct sw_conf *conf)
 {
-	enum sw_timeout row = sw_timeout_of(c->end);
+	enum sw_timeout row = sw_timeout_of(c->end, c->flags);
 	bool since_synack = row == SW_T_SYN_RCVD && c->synack_ns && !(c->flags & SW_C_HS_DONE);
+	u64 more = 1u << row & SW_RENEWABLE ? conf->generation_ns : 0;
 
-	return sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & 15]) + 1;
+	return sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & 15] + more) + 1;
 }
 
 /* The way is free again. */
@@ -128,7 +138,6 @@ SW_INLINE void sw_leave(const struct sw_shelf *f, u32 way, bool sided)
 	f->set->closed &= ~bit;
 	if (way < SW_WAYS)
 		f->tags->tag[way] = 0;
-	sw_rest(f->tags, way);
 }
 
 /* Takes a connection out of the table; its open accounts are settled under the names given. */
@@ -158,7 +167,7 @@ SW_INLINE u32 sw_next_of(u32 m, u32 hand)
 	return sw_lowest(later ? later : m);
 }
 
-/* The next of the large ways: what expired goes, what was active gets its time anew (second chance). */
+/* The next of the large ways: what expired goes. */
 SW_INLINE void sw_reclaim_one(const struct sw_shelf *f, u64 now, struct sw_step *s)
 {
 	u32 way = f->set->live_hand, tick = sw_tick(now);
@@ -169,14 +178,8 @@ SW_INLINE void sw_reclaim_one(const struct sw_shelf *f, u64 now, struct sw_step 
 	if (way >= f->conf->live_ways || !(f->set->used >> (way & 31) & 1))
 		return;
 	struct sw_live *l = &f->live[way];
-	if (!sw_past(l->deadline, tick))
-		return;
-	if (f->tags->active >> SW_SEAT(way) & 1 && sw_renewable(l->end)) {
-		l->deadline = sw_tick(now + f->conf->timeout[sw_timeout_of(l->end) & 15]) + 1;
-		sw_rest(f->tags, way);
-		return;
-	}
-	sw_drop(f, way, l->flags, s, true);
+	if (sw_past(l->deadline, tick))
+		sw_drop(f, way, l->flags, s, true);
 }
 
 SW_INLINE u32 sw_large_ways(const volatile struct sw_conf *conf)
@@ -260,12 +263,12 @@ SW_INLINE void sw_warm(const struct sw_shelf *f, u16 tag, const struct sw_packet
 
 /* For whose segments a connection waits: SW_WAIT_* of either endpoint of the key. An end that was never seen is waited for,
  * however late it comes into sight (hooks are attached one after the other), and the other end's data stays fast. */
-SW_INLINE u16 sw_waits(const struct sw_conn *c)
+SW_INLINE u16 sw_waits(const volatile struct sw_conf *conf, const struct sw_conn *c)
 {
 	u32 hi = c->flags & SW_C_CLIENT_HI ? SW_CLIENT : SW_SERVER;
 
 	if (!SW_IN(c->end[0].state, SW_AT_REST) || !SW_IN(c->end[1].state, SW_AT_REST) || c->flags & SW_C_PROVISIONAL ||
-	    (c->flags & SW_C_ALT && sw_refused(c)))
+	    (c->flags & SW_C_ALT && sw_refused(c)) || sw_may_ask(conf, c->flags))
 		return SW_WAITING;
 	if (sw_closed(c))
 		return 0;
@@ -293,7 +296,8 @@ SW_INLINE void sw_settle_down(const struct sw_shelf *f, const struct sw_conn *c,
 }
 
 /* Class, tag and deadline follow the state; then the record is written. */
-SW_INLINE void sw_file(const struct sw_shelf *f, u16 tag, u64 now, struct sw_conn *c, struct sw_step *s)
+SW_INLINE void sw_file(const struct sw_shelf *f, u16 tag, u16 generation, u64 now, struct sw_conn *c,
+		       struct sw_step *s)
 {
 	struct sw_set *set = f->set;
 	u32 way = s->way, bit = 1u << (way & 31);
@@ -305,28 +309,28 @@ SW_INLINE void sw_file(const struct sw_shelf *f, u16 tag, u64 now, struct sw_con
 		set->kept &= ~bit;
 	} else {
 		set->closed &= ~bit;
-		if (!(set->kept & bit) && c->flags & SW_C_HS_DONE && (f->conf->one_way || sw_two_sided(c->end))) {
+		if (!(set->kept & bit) && c->flags & SW_C_PROVED) {
 			if (sw_bits(set->kept) + SW_LOOSE < f->conf->live_ways)
 				set->kept |= bit;
-			else if (s->events & (1ULL << SW_EV_COMPLETED))
+			else if (s->events & 1ULL << SW_EV_COMPLETED)
 				sw_event(s, SW_EV_UNPROTECTED);
 		}
 	}
 	set->used |= bit;
-	if (s->renew || 1u << sw_timeout_of(c->end) & (SW_RENEWABLE | SW_CLOSING_TIME)) {
+	if (s->renew || 1u << sw_timeout_of(c->end, c->flags) & (SW_RENEWABLE | SW_CLOSING_TIME))
 		c->deadline = sw_deadline(c, now, f->conf);
-		sw_rest(f->tags, way);
-	}
+	sw_mark_active(f->tags, way, generation);
 	if (s->sided && s->came < SW_WAYS)
 		sw_side_free(set, s->came);
 	if (c->flags & SW_C_SIDED)
 		sw_side_put(f, way, c, s);
-	f->tags->tag[way] = tag | sw_waits(c);
+	f->tags->tag[way] = tag | sw_waits(f->conf, c);
 	sw_store(f, way, c);
 }
 
 /* Is this the first segment of a new connection on the addresses and ports of an old one? */
-SW_INLINE bool sw_starts_anew(const struct sw_conn *c, const struct sw_packet *p, u32 from)
+SW_INLINE bool sw_starts_anew(const volatile struct sw_conf *conf, const struct sw_conn *c, const struct sw_packet *p,
+			      u32 from)
 {
 	const struct sw_end *x = &c->end[from & 1];
 	bool same = (x->flags & SW_E_ISN) && x->isn == p->seq;
@@ -336,7 +340,9 @@ SW_INLINE bool sw_starts_anew(const struct sw_conn *c, const struct sw_packet *p
 			return !same || (c->flags & SW_C_RESET);
 		return from == SW_CLIENT && c->end[SW_SERVER].state == SW_LISTEN && !same;
 	}
-	return p->kind == SW_KIND_SYN_ACK && sw_finished(c) && !same && !(c->flags & SW_C_RESET);
+	if (p->kind != SW_KIND_SYN_ACK || !sw_finished(c) || same || c->flags & SW_C_RESET)
+		return false;
+	return !(c->flags & SW_C_PROVED) || sw_is_inside(conf, c, p, from); /* not on a stranger's word */
 }
 
 /* The connection of the segment, if the table has it: into *c. False: no business of ours. */
@@ -350,7 +356,7 @@ SW_INLINE bool sw_fetch(const struct sw_shelf *f, u16 tag, const struct sw_packe
 	if (!s->fresh) {
 		s->came = way;
 		s->sided = !!(c->flags & SW_C_SIDED);
-		if (sw_expired(c, way, f->tags->active, sw_tick(now))) {
+		if (sw_expired(c, sw_tick(now))) {
 			sw_drop(f, way, c->flags, s, true);
 			s->came = SW_WAYS;
 			s->sided = 0;
@@ -364,11 +370,12 @@ SW_INLINE bool sw_fetch(const struct sw_shelf *f, u16 tag, const struct sw_packe
 }
 
 /* Makes the connection, when the segment is the first of one. */
-SW_INLINE void sw_meet_conn(struct sw_conn *c, const struct sw_packet *p, u64 now, struct sw_step *s)
+SW_INLINE void sw_meet_conn(const volatile struct sw_conf *conf, struct sw_conn *c, const struct sw_packet *p, u64 now,
+			    struct sw_step *s)
 {
 	if (!s->fresh) {
 		s->from = sw_role(c, p);
-		if (!sw_starts_anew(c, p, s->from) && !(s->cookie && sw_finished(c)))
+		if (!sw_starts_anew(conf, c, p, s->from) && !(s->cookie && sw_finished(c)))
 			return;
 		if (p->kind == SW_KIND_SYN && (c->flags & SW_C_RIVAL) && c->rival.isn == p->seq &&
 		    s->from == (c->flags & SW_C_RIVAL_SERVER ? SW_SERVER : SW_CLIENT)) {
@@ -383,6 +390,7 @@ SW_INLINE void sw_meet_conn(struct sw_conn *c, const struct sw_packet *p, u64 no
 		s->fresh = 1;
 	}
 	s->renew = 1;
+	s->inside = p->inside | !!conf->both_ways;
 	if (p->kind == SW_KIND_SYN)
 		sw_begin_syn(c, p, now, s);
 	else if (p->kind == SW_KIND_SYN_ACK)
@@ -393,6 +401,7 @@ SW_INLINE void sw_meet_conn(struct sw_conn *c, const struct sw_packet *p, u64 no
 		sw_begin_midstream(c, p, now, s);
 	s->from = sw_role(c, p);
 	sw_seen(c, p, s->from);
+	sw_note_solid(c, p, s);
 }
 
 /* All ways of a stage meet in memory before the next begins: the verifier follows each stage once. */
@@ -405,14 +414,14 @@ SW_INLINE void sw_segment(const struct sw_shelf *f, u16 tag, const struct sw_pac
 		return;
 	}
 	SW_STAGE();
-	sw_meet_conn(c, p, now, s);
+	sw_meet_conn(f->conf, c, p, now, s);
 	SW_STAGE();
 	s->was[0] = c->end[0].state;
 	s->was[1] = c->end[1].state;
 	if (s->listen)
 		trace->changed_ns = s->fresh ? 0 : c->changed_ns;
 	if (!s->fresh || p->kind == SW_KIND_FIN)
-		sw_track(c, p, s->from & 1, now, f->conf->timeout[SW_T_INFER], s);
+		sw_track(f->conf, c, p, s->from & 1, now, s);
 	SW_STAGE();
 	s->server = c->flags & SW_C_CLIENT_HI ? 0 : 1;
 	s->syn_seen = SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
@@ -422,7 +431,25 @@ SW_INLINE void sw_segment(const struct sw_shelf *f, u16 tag, const struct sw_pac
 	SW_STAGE();
 	sw_note(f, c, p, now, s, trace);
 	SW_STAGE();
-	sw_file(f, tag, now, c, s);
+	sw_file(f, tag, p->generation, now, c, s);
+}
+
+/* After a step with s->ask, the set locked again: the kernel has a socket past its handshake for that segment, so the
+ * connection is proved. False: it is no longer there. */
+SW_INLINE bool sw_table_proved(const struct sw_shelf *f, u16 tag, const struct sw_packet *p, u64 now, struct sw_step *s,
+			       struct sw_conn *c)
+{
+	u32 way = sw_find(f, tag, &p->key);
+
+	if (!sw_load(f, way, c) || !(c->flags & SW_C_HS_DONE) || c->flags & SW_C_PROVED)
+		return false;
+	s->way = s->came = way;
+	s->sided = !!(c->flags & SW_C_SIDED);
+	s->from = sw_role(c, p);
+	sw_prove(c, s->from == SW_CLIENT, s);
+	sw_file(f, tag, p->generation, now, c, s);
+	f->set->version++;
+	return true;
 }
 
 /* One segment against its set. `tag` without SW_WAITING; `c`: room to work in; `trace`: filled if s->listen is set. */

@@ -37,13 +37,16 @@ enum sw_kind { SW_KINDS(SW_ENUM_) SW_KIND_COUNT };
 /* Why a frame was not judged. It is passed on. X(symbol, name, help) */
 #define SW_REASONS(X) \
 	X(OK, "ok", "judged") \
-	X(NOT_IP, "not_ip", "neither IPv4 nor IPv6 (ARP, LLDP, more than 4 VLAN tags, ...)") \
+	X(NOT_IP, "not_ip", "neither IPv4 nor IPv6 (ARP, LLDP, ...)") \
 	X(NOT_TCP, "not_tcp", "IP, but not TCP") \
 	X(FRAGMENT, "fragment", "a fragment that does not hold the TCP header") \
+	X(CUT, "cut_fragment", "a first fragment without the whole TCP header, or a later one that begins inside it") \
+	X(TAGS, "vlan_tags", "more than 4 VLAN tags") \
+	X(UNREAD, "unread", "the headers end further inside the frame than a program can read") \
 	X(TRUNCATED, "truncated", "the frame ends before the headers do") \
 	X(BAD_IP, "bad_ip", "IP header contradicts itself or the frame (version, ihl, lengths)") \
 	X(BAD_IP6_EXT, "bad_ip6_ext", "IPv6 extension headers too many or too long") \
-	X(BAD_TCP, "bad_tcp", "TCP header contradicts itself or the packet (doff, port 0)") \
+	X(BAD_TCP, "bad_tcp", "TCP header contradicts itself or the packet (doff)") \
 	X(BAD_FLAGS, "bad_flags", "TCP flags that no stack sends (null, FIN alone, Xmas, SYN+FIN, SYN+RST)") \
 	X(SELF, "self_connect", "both ends are the same address and port") \
 	X(MAPPED, "mapped_ipv6", "IPv6 packet that carries IPv4-mapped addresses") \
@@ -110,7 +113,11 @@ enum sw_event { SW_EVENTS(SW_ENUM_) SW_EVENT_COUNT };
 	X(PASS_ALLOW, "pass", "allow", "the source is on the allow list") \
 	X(PASS_WITHIN, "pass", "within", "within every limit") \
 	X(PASS_VERIFIED, "pass", "verified", "over the service's limit, but the source has proved its address") \
-	X(PASS_NO_LISTENER, "pass", "no_listener", "to be challenged, but no socket here listens (router, NAT)") \
+	X(PASS_CONNECTION, "pass", "connection", "over the service's limit, but on a connection that is proved to live") \
+	X(PASS_NO_LISTENER, "pass", "no_listener", "to be challenged, but no socket here listens") \
+	X(PASS_NOT_LOCAL, "pass", "not_local", \
+	  "to be challenged, but this host was never seen to answer for the service; cookie_fallback: pass") \
+	X(PASS_SIGNED, "pass", "signed", "to be challenged, but the listener wants signed segments (TCP-MD5, TCP-AO)") \
 	X(PASS_KERNEL, "pass", "kernel", "to be challenged, but the kernel still takes SYNs (tcp_syncookies=1)") \
 	X(PASS_NO_COOKIE, "pass", "no_cookie", \
 	  "to be challenged, but no cookie can be made here; cookie_fallback: pass") \
@@ -120,11 +127,18 @@ enum sw_event { SW_EVENTS(SW_ENUM_) SW_EVENT_COUNT };
 	X(DROP_SERVICE, "drop", "service", "over the limit of the service (over: drop)") \
 	X(DROP_NO_COOKIE, "drop", "no_cookie", \
 	  "to be challenged, but no cookie can be made here; cookie_fallback: drop") \
+	X(DROP_NOT_LOCAL, "drop", "not_local", \
+	  "to be challenged, but this host was never seen to answer for the service; cookie_fallback: drop") \
+	X(DROP_FRAGMENT, "drop", "fragment", "no SYN or half of one: a fragment that cuts the TCP header") \
+	X(DROP_HEADERS, "drop", "headers", "more VLAN tags or extension headers than can be followed to a SYN") \
 	X(CHALLENGE_SERVICE, "challenge", "service", "over the limit of the service: answered with a cookie") \
 	X(WOULD_DROP_DENY, "would_drop", "deny", "dry run: the source is on the deny list") \
 	X(WOULD_DROP_SOURCE, "would_drop", "source", "dry run: over the limit of its source prefix") \
 	X(WOULD_DROP_SERVICE, "would_drop", "service", "dry run: over the limit of the service") \
 	X(WOULD_DROP_NO_COOKIE, "would_drop", "no_cookie", "dry run: no cookie can be made here") \
+	X(WOULD_DROP_NOT_LOCAL, "would_drop", "not_local", "dry run: never seen to answer for the service") \
+	X(WOULD_DROP_FRAGMENT, "would_drop", "fragment", "dry run: a fragment that cuts the TCP header") \
+	X(WOULD_DROP_HEADERS, "would_drop", "headers", "dry run: more tags or headers than can be followed") \
 	X(WOULD_CHALLENGE_SERVICE, "would_challenge", "service", "dry run: over the limit of the service")
 
 #define SW_ENUM_V_(symbol, verdict, reason, help) SW_V_##symbol,

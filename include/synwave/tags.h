@@ -80,7 +80,8 @@ SW_INLINE u32 sw_bits(u32 m)
 /* A way's bit in what sw_match finds, and in sw_tags.active: 4 lanes of 8 words are gathered by shifts alone. */
 #define SW_SEAT(way)    (((way)&3) * 8 + ((way) >> 2))
 #define SW_WAY_OF(seat) (((seat)&7) * 4 + ((seat) >> 3))
-#define SW_SEATS        (~(1u << SW_SEAT(30) | 1u << SW_SEAT(31))) /* there `active` itself lies */
+/* Behind the ways' seats lie `generation` and `active`. */
+#define SW_SEATS (~(1u << SW_SEAT(29) | 1u << SW_SEAT(30) | 1u << SW_SEAT(31)))
 
 /* Bits 0..7 of each lane -> 32 bits. */
 SW_INLINE u32 sw_pack(u64 m)
@@ -109,19 +110,26 @@ SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
 	return sw_pack(any) & SW_SEATS;
 }
 
-/* The fast way out: a plain segment of a connection that waits for none. Touches one line of the small table. */
-SW_INLINE bool sw_quiet(struct sw_tags *t, u16 tag, const struct sw_packet *p)
+/* The fast way out: a plain segment of a connection that waits for none, and is known to live in this generation. Touches
+ * one line of the small table, and writes nothing. */
+SW_INLINE bool sw_quiet(const struct sw_tags *t, u16 tag, const struct sw_packet *p)
 {
 	u32 waiting, any;
 
 	if (p->kind != SW_KIND_ACK && p->kind != SW_KIND_DATA)
 		return false;
 	any = sw_match(t, tag, p->from, &waiting);
-	if (waiting || !any)
-		return false;
-	if (any & ~t->active)
-		__sync_fetch_and_or(&t->active, any);
-	return true;
+	return !waiting && any && t->generation == p->generation && !(any & ~t->active);
+}
+
+/* The deadline of a way is that of this generation. Called with the set locked. */
+SW_INLINE void sw_mark_active(struct sw_tags *t, u32 way, u16 generation)
+{
+	if (t->generation != generation) {
+		t->active = 0;
+		t->generation = generation;
+	}
+	t->active |= 1u << SW_SEAT(way);
 }
 
 #endif

@@ -79,6 +79,9 @@ SW_INLINE void sw_contradict_rst(struct sw_conn *c, const struct sw_packet *p, u
 
 	if (!(c->flags & SW_C_PROVISIONAL) || from != by)
 		return;
+	/* what one hook saw before the RST another sees after it: copies contradict nothing */
+	if (c->seen_at[from & 1] != p->seen_at && now - c->changed_ns < SW_NS_PER_S)
+		return;
 	bool older = (s32)(p->seq + p->len - c->rst_seq) <= 0 && now - c->changed_ns < SW_NS_PER_S;
 	if (older && p->kind != SW_KIND_FIN && !c->doubts++)
 		return; /* one may have been sent before the RST, and overtaken by it */

@@ -24,7 +24,7 @@ SW_INLINE bool sw_is_step(const struct sw_conn *c, const struct sw_packet *p, co
 {
 	if (sw_changed(c, s) || s->events & ~SW_EVENTS_OF_OTHERS)
 		return true;
-	return 1u << (p->kind & 31) & SW_STEP_KINDS && c->place[from & 1] == p->place;
+	return 1u << (p->kind & 31) & SW_STEP_KINDS && c->seen_at[from & 1] == p->seen_at;
 }
 
 #define SW_RUNG_FLAGS (SW_TCP_FIN | SW_TCP_SYN | SW_TCP_RST | SW_TCP_ACK)

@@ -37,12 +37,73 @@ SW_INLINE void sw_on_ack(struct sw_conn *c, const struct sw_packet *p, u32 from,
 	sw_teardown_done(c, s);
 }
 
+/* Does this segment show by itself that its sender's end of the connection exists? A RST, a SYN or a bare ACK may answer
+ * what somebody forged; of this host's own sockets the kernel says which are past their handshake. */
+SW_INLINE bool sw_is_solid(const struct sw_packet *p, const struct sw_step *s)
+{
+	bool data = p->kind == SW_KIND_DATA || p->kind == SW_KIND_FIN;
+
+	return s->inside && (p->local ? p->socket && (data || p->kind == SW_KIND_ACK) : data);
+}
+
+/* Met in the middle, the connection keeps for later that one end was heard itself. */
+SW_INLINE void sw_note_solid(struct sw_conn *c, const struct sw_packet *p, const struct sw_step *s)
+{
+	if (SW_ORIGIN(c->flags) == SW_ORIGIN_MIDSTREAM && sw_is_solid(p, s))
+		c->flags |= SW_C_ANSWERED;
+}
+
+/* --ingress-only, and no proof so far: how often a segment makes the shell ask the kernel for the connection's socket. */
+SW_INLINE bool sw_may_ask(const volatile struct sw_conf *conf, u32 flags)
+{
+	return conf->one_way && flags & SW_C_HS_DONE && !(flags & SW_C_PROVED) && (flags & SW_C_ASKED) != SW_C_ASKED;
+}
+
+SW_INLINE void sw_prove(struct sw_conn *c, bool client_outside, struct sw_step *s)
+{
+	c->flags |= SW_C_PROVED;
+	s->verified |= client_outside;
+	s->renew = 1; /* the deadline of a proved connection is another */
+}
+
+/* Proof that both ends exist where they say. Who stands on one side can forge all that comes from there; he cannot make the
+ * other side answer, nor know the number in an answer that he does not get.
+ * `completed`: this segment completed the handshake. */
+SW_INLINE void sw_judge_proof(const volatile struct sw_conf *conf, struct sw_conn *c, const struct sw_packet *p, u32 from,
+			      bool completed, struct sw_step *s)
+{
+	bool by_number = completed && from == SW_CLIENT && c->ack_ns && (s->inside || c->flags & SW_C_ANSWERED);
+	bool both = c->end[0].flags & c->end[1].flags & SW_E_SEEN;
+
+	if (!(c->flags & SW_C_HS_DONE) || c->flags & SW_C_PROVED)
+		return;
+	sw_note_solid(c, p, s);
+	bool solid = sw_is_solid(p, s) || (SW_ORIGIN(c->flags) == SW_ORIGIN_MIDSTREAM && c->flags & SW_C_ANSWERED);
+	if (both && sw_two_sides(conf, c) && (by_number || solid || conf->both_ways))
+		sw_prove(c, conf->both_ways ? by_number : (from == SW_CLIENT) != s->inside, s);
+	else if (sw_may_ask(conf, c->flags) && !completed && p->kind != SW_KIND_RST) {
+		c->flags += SW_C_ONE_ASKED;
+		s->ask = 1;
+	}
+}
+
+/* The answer to a SYN with a new ISN on a connection that lives: it counts if it is the server's own. */
+SW_INLINE bool sw_rival_answered(const volatile struct sw_conf *conf, const struct sw_conn *c, const struct sw_packet *p,
+				 const struct sw_step *s)
+{
+	return !(c->flags & SW_C_PROVED) || conf->both_ways || (s->inside && c->rival_seen_at != p->seen_at);
+}
+
 /* One segment of a connection that is in the table. */
-SW_INLINE void sw_track(struct sw_conn *c, const struct sw_packet *p, u32 from, u64 now, u64 infer, struct sw_step *s)
+SW_INLINE void sw_track(const volatile struct sw_conf *conf, struct sw_conn *c, const struct sw_packet *p, u32 from,
+			u64 now, struct sw_step *s)
 {
 	u8 before[2] = {c->end[0].state, c->end[1].state};
+	u64 infer = conf->timeout[SW_T_INFER];
+	bool done = c->flags & SW_C_HS_DONE;
 
 	now = sw_after(now, c->changed_ns);
+	s->inside = sw_is_inside(conf, c, p, from);
 	bool answered = (c->flags & SW_C_RIVAL) && p->flags & SW_TCP_ACK && sw_covers(&c->rival, p->ack) &&
 			from == (c->flags & SW_C_RIVAL_SERVER ? SW_CLIENT : SW_SERVER);
 	if (answered && p->kind == SW_KIND_RST && p->seq == 0) {
@@ -51,7 +112,7 @@ SW_INLINE void sw_track(struct sw_conn *c, const struct sw_packet *p, u32 from, 
 		sw_event(s, SW_EV_RST_IGNORED);
 		return;
 	}
-	if (answered && p->kind == SW_KIND_SYN_ACK) {
+	if (answered && p->kind == SW_KIND_SYN_ACK && sw_rival_answered(conf, c, p, s)) {
 		sw_rival_wins(c, p, SW_SERVER, s);
 		now = sw_after(now, c->changed_ns);
 		from = SW_SERVER;
@@ -60,11 +121,12 @@ SW_INLINE void sw_track(struct sw_conn *c, const struct sw_packet *p, u32 from, 
 	if (p->kind == SW_KIND_SYN)
 		sw_on_syn(c, p, from, now, s);
 	else if (p->kind == SW_KIND_SYN_ACK)
-		sw_on_synack(c, p, from, now, s);
+		sw_on_synack(conf, c, p, from, now, s);
 	else if (p->kind == SW_KIND_RST)
 		sw_on_rst(c, p, from, s);
 	else
 		sw_on_ack(c, p, from, now, infer, s);
+	sw_judge_proof(conf, c, p, from, !done, s);
 	if (before[0] != c->end[0].state || before[1] != c->end[1].state) {
 		c->changed_ns = now;
 		s->renew = 1;

@@ -252,9 +252,9 @@ void bench_lay(struct synwave_bpf *skel, struct engine *e)
 		struct sw_shelf f = engine_shelf(e, at);
 
 		for (u32 way = 0; way < e->conf.live_ways; way++)
-			f.live[way].place[SW_CLIENT] = f.live[way].place[SW_SERVER] = TEST_RUN_PLACE;
+			f.live[way].seen_at[SW_CLIENT] = f.live[way].seen_at[SW_SERVER] = TEST_RUN_PLACE;
 		for (u32 way = 0; way < e->conf.half_ways; way++)
-			f.half[way].place[SW_CLIENT] = f.half[way].place[SW_SERVER] = TEST_RUN_PLACE;
+			f.half[way].seen_at[SW_CLIENT] = f.half[way].seen_at[SW_SERVER] = TEST_RUN_PLACE;
 		if (e->conf.ladder)
 			bpf_map__update_elem(skel->maps.ladders, &at, sizeof(at), &e->ladders[at],
 					     sizeof(e->ladders[at]), 0);

@@ -65,7 +65,7 @@ void fuzz_check_set(const struct sw_shelf *f)
 		HOLDS((tags->tag[way] & SW_TAG) == sw_tag_of(sw_hash(f->conf, &c->key)));
 		HOLDS(!(set->closed >> way & 1) || sw_closed(c));
 		HOLDS(!!(set->closed >> way & 1) == (sw_closed(c) && !(c->flags & SW_C_PROVISIONAL)));
-		HOLDS((tags->tag[way] & SW_WAITING) == sw_waits(c));
+		HOLDS((tags->tag[way] & SW_WAITING) == sw_waits(f->conf, c));
 		for (u32 other = 0; other < way; other++)
 			HOLDS(!(set->used >> other & 1) || !sw_is(f, other, &c->key));
 		check_conn(c);

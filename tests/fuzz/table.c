@@ -26,7 +26,7 @@ static struct sw_packet packet(const u8 *d)
 	p.seq = d[2] - 8u; /* around the wrap */
 	p.ack = d[3] - 8u;
 	p.len = d[1] >> 6;
-	p.place = d[1] >> 3 & 1;
+	p.seen_at = d[1] >> 3 & 1;
 	p.local = d[1] >> 4 & 1;
 	p.kind = sw_kind_of(p.flags, p.len);
 	return p;

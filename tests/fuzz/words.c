@@ -69,7 +69,7 @@ static void quantities(const char *text)
 		HOLDS(s >= WORDS_EVERY_MIN && s <= WORDS_EVERY_MAX);
 	if (words_rate(text, &count, &per))
 		HOLDS(strcmp(words_unit(per), "?"));
-	if (!ruleset_limit(&limit, text, NULL, NULL, why))
+	if (!ruleset_limit(&limit, &(struct limit_words){.rate = text}, why))
 		HOLDS(limit.interval && limit.burst && limit.interval <= 366 * 86400 * SW_NS_PER_S);
 	HOLDS(words_state(text) < (int)SW_STATE_COUNT);
 }

@@ -45,8 +45,8 @@ static void forget_times(struct sw_conn *c)
 	c->first_ns = c->changed_ns = c->rival_ns = 0;
 	c->synack_ns = !!c->synack_ns;
 	c->ack_ns = !!c->ack_ns;
-	memset(c->place, 0, sizeof(c->place));
-	c->rival_place = 0;
+	memset(c->seen_at, 0, sizeof(c->seen_at));
+	c->rival_seen_at = 0;
 	c->deadline = 0;
 }
 

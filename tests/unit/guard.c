@@ -134,8 +134,8 @@ static void test_bucket(const struct sw_conf *conf)
 /* `active` sources use up their limit; how many of others are limited for it? (1 - (1 - 1/m)^n)^2 of them. */
 static void test_false_positives(const struct sw_conf *conf)
 {
-	static const u32 active[] = {1000, 5000, 20000, 65536};
 	struct ruleset rs = rules("mode: enforce\nsource: [{family: ipv4, prefix: 32, rate: 1/h, burst: 1}]");
+	const u32 active[] = {rs.rules.cells / 64, rs.rules.cells / 13, rs.rules.cells / 3, rs.rules.cells};
 
 	for (size_t i = 0; i < SW_ARRAY_SIZE(active); i++) {
 		u64 now = SW_NS_PER_S;
@@ -145,18 +145,59 @@ static void test_false_positives(const struct sw_conf *conf)
 		for (u32 n = 0; n < active[i]; n++)
 			judge(conf, &rs, n, now);
 		for (u32 n = 0; n < strangers; n++) {
-			struct sw_packet p = syn_from(1 << 20 | n);
+			struct sw_packet p = syn_from(1 << 23 | n);
 			struct sw_judgement j = {0};
 			/* asked only, not charged: each is the first stranger */
 			hit += sw_guard_source(NULL, conf, &rs.rules, p.key.addr[0], 0, now, false, &j) ==
 			       SW_V_DROP_SOURCE;
 		}
-		double full = 1 - pow(1 - 1.0 / SW_GUARD_CELLS, active[i]), want = full * full * strangers;
+		double full = 1 - pow(1 - 1.0 / rs.rules.cells, active[i]), want = full * full * strangers;
 		/* the cells that are full are themselves a draw: more than the binomial's spread */
 		TEST(fabs(hit - want) < 6 * sqrt(want) + 0.02 * want + 3,
 		     "%u active sources: %u of %u strangers limited, not %.0f", active[i], hit, strangers, want);
 	}
 	ruleset_free(&rs);
+}
+
+/* SYNs of random sources that pass all the same (no rule for the service, a listener that takes them, a router) are charged
+ * to their sources. How many of the innocent are limited because of them? docs/guard.md has these rows. */
+static void test_passing_flood(const struct sw_conf *conf)
+{
+	static const struct {
+		const char *rows;
+		u32 per_us, seconds, most; /* of 100,000 */
+	} floods[] = {
+		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}", 1, 2, 0},
+		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}", 10, 2, 0},
+		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}, {family: ipv4, prefix: 24, rate: 500/s, burst: 1000}, "
+		 "{family: ipv6, prefix: 64, rate: 50/s, burst: 100}", 1, 2, 0},
+		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}, {family: ipv4, prefix: 24, rate: 500/s, burst: 1000}, "
+		 "{family: ipv6, prefix: 64, rate: 50/s, burst: 100}", 10, 3, 0},
+	};
+
+	for (size_t i = 0; i < SW_ARRAY_SIZE(floods); i++) {
+		char yaml[400];
+		u64 now = SW_NS_PER_S, count = floods[i].seconds * 1000000ULL * floods[i].per_us;
+		struct sw_judgement j = {0};
+		struct ruleset rs;
+		u32 hit = 0;
+
+		snprintf(yaml, sizeof(yaml), "mode: enforce\nsource: [%s]", floods[i].rows);
+		rs = rules(yaml);
+		memset(cells, 0, SW_GUARD_ALL_CELLS * sizeof(*cells));
+		for (u64 n = 0; n < count; n++, now += 1000 / floods[i].per_us) {
+			u32 addr[4] = {0, 0, bpf_htonl(0xffff), rnd()};
+			if (sw_guard_source(NULL, conf, &rs.rules, addr, 0, now, false, &j) == SW_V_PASS_WITHIN)
+				sw_guard_source(NULL, conf, &rs.rules, addr, 0, now, true, &j);
+		}
+		for (u32 n = 0; n < 100000; n++) {
+			u32 addr[4] = {0, 0, bpf_htonl(0xffff), rnd()};
+			hit += sw_guard_source(NULL, conf, &rs.rules, addr, 0, now, false, &j) != SW_V_PASS_WITHIN;
+		}
+		TEST(hit <= floods[i].most, "%u million SYNs a second pass, %u rows: %u of 100,000 strangers limited, at most %u",
+		     floods[i].per_us, rs.rules.rows, hit, floods[i].most);
+		ruleset_free(&rs);
+	}
 }
 
 /* A flood that the service's limit stops leaves the cells of the forged sources as they were. */
@@ -172,7 +213,7 @@ static void test_uncharged(const struct sw_conf *conf)
 		limited += v == SW_V_DROP_SOURCE;
 		over += v == SW_V_CHALLENGE_SERVICE;
 	}
-	for (u32 i = 0; i < 2 * SW_GUARD_CELLS; i++)
+	for (u32 i = 0; i < SW_GUARD_SOURCE_CELLS; i++)
 		full += cells[i] != 0;
 	TEST(full <= 2 * 201 && limited < 20 && over > 999700,
 	     "a flood of a million: %u cells used, %u limited, %u over", full, limited, over);
@@ -426,6 +467,7 @@ void test_guard(void)
 	test_rate(&conf);
 	test_bucket(&conf);
 	test_false_positives(&conf);
+	test_passing_flood(&conf);
 	test_uncharged(&conf);
 	test_recovery();
 	test_verified(&conf);

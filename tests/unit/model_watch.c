@@ -167,7 +167,7 @@ static struct sw_conn *shown(struct world *w, const struct sw_packet *p, struct 
 	struct sw_shelf f = engine_shelf(w->e, at);
 	u32 way = sw_find(&f, sw_tag_of(hash), &p->key);
 
-	if (!sw_load(&f, way, c) || sw_expired(c, way, f.tags->active, sw_tick(w->now)))
+	if (!sw_load(&f, way, c) || sw_expired(c, sw_tick(w->now)))
 		return NULL;
 	return c;
 }

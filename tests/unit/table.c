@@ -65,14 +65,16 @@ static bool laws(const struct sums *t)
 
 static bool short_way = true; /* for first SYNs, as everywhere else */
 
-static void feed(struct engine *e, const struct sw_packet *p, u64 now)
+static void feed(struct engine *e, const struct sw_packet *segment, u64 now)
 {
+	struct sw_packet packet = *segment, *p = &packet;
 	u32 hash = sw_hash_of(&e->conf, p), at = sw_set_of(hash, e->conf.sets);
 	struct sw_shelf f = engine_shelf(e, at);
 	struct sw_trace trace;
 	struct sw_conn c;
 	struct sw_step step = {.cookie = p->kind == SW_KIND_ACK && !(p->seq + p->ack + now / 1000000 & 15)};
 
+	p->generation = now / e->conf.generation_ns;
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
 		return;
 	if (!short_way || !sw_table_first(&f, sw_tag_of(hash), p, now, &step))
@@ -173,7 +175,7 @@ static void test_short_way(void)
 		p.local = rnd() % 2;
 		p.mss = rnd();
 		p.options = rnd() % 2 ? SW_E_MSS | SW_E_TS : 0;
-		p.place = rnd() % 2;
+		p.seen_at = rnd() % 2;
 		now += (u64)(rnd() % 1000 ? rnd() % 1000 : rnd() % 90000) * 1000000;
 		feed(&a, &p, now);
 		short_way = false;
@@ -231,7 +233,7 @@ static void test_random(void)
 					    1 + rnd() % 4, 1 + rnd() % 4);
 		p.len = rnd() % 8 ? 0 : rnd() % 3;
 		p.kind = sw_kind_of(p.flags, p.len);
-		p.place = rnd() % 2;
+		p.seen_at = rnd() % 2;
 		now += (u64)(rnd() % 1000 ? rnd() % 1000 : rnd() % 90000) * 1000000;
 		feed(&e, &p, now);
 		if (i % 97)
@@ -282,6 +284,7 @@ static void test_late_direction(void)
 	if (engine_open(&e, 24, 6))
 		abort();
 	conf_defaults(&e.conf);
+	first.generation = back.generation = now / e.conf.generation_ns;
 	u32 hash = sw_hash(&e.conf, &first.key);
 	struct sw_tags *tags = &e.tags[sw_set_of(hash, e.conf.sets)];
 	feed(&e, &first, now);

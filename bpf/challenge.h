@@ -351,19 +351,23 @@ static __always_inline u32 guard_unread(struct scratch *w, struct sw_stats *st)
 	return r->mode == SW_GUARD_ENFORCE ? SW_ACT_DROP : SW_ACT_PASS;
 }
 
-/* The frame's target is this interface's own address. Unknown: 0, as in a test run. */
+/* The interface has an address of its own: not so without an Ethernet header. */
+static __always_inline bool has_mac(void)
+{
+	return own_mac[0] | own_mac[1] | own_mac[2] | own_mac[3] | own_mac[4] | own_mac[5];
+}
+
+/* The frame's target is this interface's own address. */
 static __always_inline bool xdp_for_us(struct xdp_md *ctx)
 {
-	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, differ = 0, known = 0;
+	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, differ = 0;
 
 	if (f + 6 > end)
 		return false;
 	SW_UNROLL
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 6; i++)
 		differ |= f[i] ^ own_mac[i];
-		known |= own_mac[i];
-	}
-	return !known || !differ;
+	return !differ;
 }
 
 /* The guard's say on what is in the scratch: enum sw_act; SW_ACT_PASS: go on. */
@@ -375,7 +379,7 @@ static __always_inline u32 guard_any(void *ctx, bool xdp)
 
 	if (!w || !st)
 		return SW_ACT_PASS;
-	w->for_us = xdp ? xdp_for_us(ctx) : ((struct __sk_buff *)ctx)->pkt_type == PACKET_HOST;
+	w->for_us = !has_mac() || (xdp ? xdp_for_us(ctx) : ((struct __sk_buff *)ctx)->pkt_type == PACKET_HOST);
 	if (w->unread)
 		act = guard_unread(w, st);
 	else if (w->packet.kind == SW_KIND_SYN)

@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../frames.h"
 #include "../guards.h"
 #include "conf.h"
 #include "guard_store.h"
@@ -34,6 +36,8 @@ struct shape {
 	u8 tcp_options; /* bytes, a multiple of 4 */
 	u8 data; /* bytes of payload */
 	u8 pad; /* Ethernet padding */
+	u8 ttl; /* 0: 61 */
+	bool sign; /* a SYN with a TCP-MD5 option */
 };
 
 struct bytes {
@@ -77,7 +81,7 @@ static void ip_header(struct bytes *b, const struct shape *s, u32 payload, u32 c
 		be(b, 0x60000000, 4);
 		be(b, payload + 8 * s->exts, 2);
 		be(b, s->exts ? 60 : 6, 1);
-		be(b, 61, 1);
+		be(b, s->ttl ? s->ttl : 61, 1);
 		put(b, net6, 6); /* a /64 of its own: it is verified as a whole */
 		be(b, client, 2);
 		put(b, net6 + 6, 8);
@@ -95,7 +99,7 @@ static void ip_header(struct bytes *b, const struct shape *s, u32 payload, u32 c
 	be(b, 20 + 4 * s->ip_words + payload, 2);
 	be(b, 0x1234, 2);
 	be(b, s->df ? 0x4000 : 0, 2);
-	be(b, 61, 1);
+	be(b, s->ttl ? s->ttl : 61, 1);
 	be(b, 6, 1);
 	be(b, 0, 2);
 	be(b, 0x0a010000 + client, 4);
@@ -138,6 +142,8 @@ static void build(struct bytes *b, const struct shape *s, u32 client, u32 ack)
 	put(b, options, n < 20 ? n : 20);
 	for (u32 i = 20; i < n; i++)
 		be(b, 1, 1);
+	if (s->sign && n == 40)
+		memcpy(b->at + b->len - 20, "\x13\x12", 2); /* kind 19, 18 bytes */
 	for (u32 i = 0; i < data; i++)
 		be(b, 'x', 1);
 	u32 sum = ~tcp_sum(s->v6, b->at + ip, b->at + at, b->len - at);
@@ -162,10 +168,10 @@ static const char *fault(const struct shape *s, const struct bytes *in, const st
 			 u32 *cookie)
 {
 	u32 l2 = s->l3 ? 0 : 14 + 4 * s->tags, head = s->v6 ? 40 : 20, mss = MTU - head - 20, size;
-	bool carried = stamps && s->tcp_options >= 16, scaled = s->tcp_options >= 20;
+	bool carried = stamps && s->tcp_options >= 16;
 	const u8 *ip = out->at + l2, *tcp = ip + head, *syn = in->at + l2;
 
-	size = carried ? 40 : 24;
+	size = carried ? 36 : 24;
 	if (out->len != l2 + head + size)
 		return "its length";
 	if (!s->l3 && (memcmp(out->at, in->at + 6, 6) || memcmp(out->at + 6, in->at, 6) ||
@@ -184,11 +190,12 @@ static const char *fault(const struct shape *s, const struct bytes *in, const st
 		return "its TCP header";
 	if (tcp[20] != 2 || tcp[21] != 4 || (u32)(tcp[22] << 8 | tcp[23]) != mss)
 		return "its MSS";
-	/* SACK, timestamps that echo ours and hold SACK and our window scale of 9 or none, a window scale or NOPs */
-	if (carried && (memcmp(tcp + 24, "\4\2\x08\x0a", 4) || (tcp[31] & 0x3f) != (scaled ? 0x19 : 0x1f) ||
-			memcmp(tcp + 32, "\x11\x22\x33\x44", 4) || memcmp(tcp + 36, scaled ? "\1\3\3" : "\1\1\1", 3) ||
-			tcp[39] > 14))
+	/* SACK, timestamps that echo ours and say "SACK, no window scale" */
+	if (carried && (memcmp(tcp + 24, "\4\2\x08\x0a", 4) || (tcp[31] & 0x3f) != 0x1f ||
+			memcmp(tcp + 32, "\x11\x22\x33\x44", 4)))
 		return "its options";
+	if (ip[s->v6 ? 7 : 8] != (s->ttl == 255 ? 255 : 64))
+		return "its TTL";
 	*cookie = (u32)tcp[4] << 24 | tcp[5] << 16 | tcp[6] << 8 | tcp[7];
 	return NULL;
 }
@@ -212,7 +219,7 @@ static int listen_here(void)
 	return s < 0 || bind(s, (struct sockaddr *)&any, sizeof(any)) || listen(s, 128) ? -1 : s;
 }
 
-static void guard_all(struct synwave_bpf *skel)
+static void guard_all(struct synwave_bpf *skel, const char *yaml)
 {
 	struct store s = {.dir = "test"};
 	char why[RULESET_WHY];
@@ -221,7 +228,7 @@ static void guard_all(struct synwave_bpf *skel)
 #define FD_(field, name) s.fd.field = bpf_map__fd(skel->maps.field);
 	STORE_MAPS(FD_)
 #undef FD_
-	if (load_text(&rs, "mode: enforce\nservice: {default: {rate: 1/d, burst: 1}}", why) || guard_write(&s, &rs))
+	if (load_text(&rs, yaml, why) || guard_write(&s, &rs))
 		abort();
 	ruleset_free(&rs);
 }
@@ -284,6 +291,7 @@ static void all_shapes(struct synwave_bpf *skel, const struct hook *h, bool stam
 			s.ip_words = i / 12 % 3 * 5;
 		s.data = i % 7 == 6 ? 10 : 0;
 		s.pad = !h->l3 && i % 5 == 0 ? 6 : 0;
+		s.ttl = i % 3 == 2 ? 255 : 0;
 		wrong = converse(skel, h, &s, client++, stamps);
 		snprintf(what, sizeof(what), "cookie, %s: IPv%d, %d tags, %d/%d extras, %d bytes of options%s: %s",
 			 h->name, s.v6 ? 6 : 4, s.tags, s.ip_words, s.exts, s.tcp_options, stamps ? ", carried" : "",
@@ -293,10 +301,11 @@ static void all_shapes(struct synwave_bpf *skel, const struct hook *h, bool stam
 }
 
 /* No listener, or none that would take a cookie: the kernel gets the SYN. */
-static void none_to_give(struct synwave_bpf *skel, const struct hook *h, enum sw_verdict want, const char *what)
+static void none_to_give(struct synwave_bpf *skel, const struct hook *h, enum sw_verdict want, const char *what,
+			 bool sign)
 {
 	static u32 client = 0x6000;
-	struct shape s = {.df = true, .l3 = h->l3, .tcp_options = 20};
+	struct shape s = {.df = true, .l3 = h->l3, .tcp_options = sign ? 40 : 20, .sign = sign};
 	struct sw_stats before, after;
 	struct bytes in, out;
 
@@ -306,6 +315,57 @@ static void none_to_give(struct synwave_bpf *skel, const struct hook *h, enum sw
 		    !memcmp(in.at, out.at, in.len);
 	prog_stats(skel, &after);
 	count_quietly(same && after.verdict[want] == before.verdict[want] + 1, what);
+}
+
+/* A SYN-ACK of port 80 leaves by the egress hook; `from`: the interface that it came in by, 0: our own stack's. */
+static void answer_leaves(struct synwave_bpf *skel, u32 from)
+{
+	struct __sk_buff ctx = {.ingress_ifindex = from};
+	struct frame f = {0};
+
+	build_between(&f, "192.0.2.2", PORT, "10.1.0.9", 40000, SW_TCP_SYN | SW_TCP_ACK, 5000, 1001);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame_data(&f), .data_size_in = f.len, .ctx_in = &ctx,
+		    .ctx_size_in = sizeof(ctx));
+	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.synwave_out), &opts))
+		abort();
+}
+
+/* Who answers for a service: this host, as far as it was seen to, or as the rules say. */
+static void whose_service(struct synwave_bpf *skel, const struct hook *h)
+{
+	struct shape s = {.df = true, .tcp_options = 20};
+	struct bytes in, out;
+
+	guard_all(skel, "mode: enforce\nservice: {default: {rate: 1/d, burst: 1}}");
+	none_to_give(skel, h, SW_V_PASS_NOT_LOCAL, "cookie: never seen to be answered here", false);
+	guard_all(skel, "mode: enforce\ncookie_fallback: drop\nservice: {default: {rate: 1/d, burst: 1}}");
+	build(&in, &s, 0x6100, 0);
+	count_quietly(run(bpf_program__fd(h->prog), &in, &out) == (h->sent == XDP_TX_ ? 1 : 2), "cookie: nor, dropped");
+	guard_all(skel, "mode: enforce\nservice: {default: {rate: 1/d, burst: 1}}");
+	answer_leaves(skel, 0);
+	build(&in, &s, 0x6101, 0);
+	count_quietly(run(bpf_program__fd(h->prog), &in, &out) == h->sent, "cookie: seen to be answered here");
+	guard_all(skel, "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, local: 'no'}}");
+	none_to_give(skel, h, SW_V_PASS_NOT_LOCAL, "cookie: local: no", false);
+	guard_all(skel, "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, local: 'yes'}}");
+}
+
+/* A listener with keys (TCP-MD5) signs its answers itself; one without has no use for a signed SYN. */
+static void guard_signed(struct synwave_bpf *skel, const struct hook *h, int server)
+{
+	struct tcp_md5sig key = {.tcpm_keylen = 6, .tcpm_key = "secret"};
+	struct sockaddr_in6 peer = {.sin6_family = AF_INET6};
+	struct shape s = {.df = true, .tcp_options = 40, .sign = true};
+	struct bytes in, out;
+
+	build(&in, &s, 0x6200, 0);
+	count_quietly(run(bpf_program__fd(h->prog), &in, &out) == h->sent, "cookie: a signed SYN, a listener without keys");
+	inet_pton(AF_INET6, "::ffff:10.1.0.1", &peer.sin6_addr);
+	memcpy(&key.tcpm_addr, &peer, sizeof(peer));
+	if (setsockopt(server, IPPROTO_TCP, TCP_MD5SIG, &key, sizeof(key)))
+		skip_test("cookie: this kernel has no TCP-MD5");
+	else
+		none_to_give(skel, h, SW_V_PASS_SIGNED, "cookie: a signed SYN, a listener with keys", true);
 }
 
 void test_cookies(void)
@@ -320,10 +380,10 @@ void test_cookies(void)
 	skel = prog_load(64, 64);
 	if (!skel || server < 0 || !write_file("/proc/sys/net/ipv4/tcp_syncookies", "2"))
 		abort();
-	guard_all(skel);
 	const struct hook hooks[] = {{"xdp", skel->progs.synwave_xdp, XDP_TX_, XDP_PASS_, false},
 				     {"tc", skel->progs.synwave_in, TC_REDIRECT_, -1, false},
 				     {"tc l3", skel->progs.synwave_in_l3, TC_REDIRECT_, -1, true}};
+	guard_all(skel, "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, local: 'yes'}}");
 	for (int v6 = 0; v6 < 2; v6++) { /* the one that is within the limit */
 		build(&in, &(struct shape){.v6 = v6}, 0x7000, 0);
 		count_quietly(run(bpf_program__fd(hooks[0].prog), &in, &out) == XDP_PASS_, "cookie: within the limit");
@@ -334,14 +394,16 @@ void test_cookies(void)
 		write_file("/proc/sys/net/ipv4/tcp_timestamps", "2");
 		all_shapes(skel, &hooks[i], true);
 		write_file("/proc/sys/net/ipv4/tcp_syncookies", "1");
-		none_to_give(skel, &hooks[i], SW_V_PASS_KERNEL, "cookie: the queue has room");
+		none_to_give(skel, &hooks[i], SW_V_PASS_KERNEL, "cookie: the queue has room", false);
 		write_file("/proc/sys/net/ipv4/tcp_syncookies", "0");
-		none_to_give(skel, &hooks[i], SW_V_PASS_NO_COOKIE, "cookie: tcp_syncookies=0");
+		none_to_give(skel, &hooks[i], SW_V_PASS_NO_COOKIE, "cookie: tcp_syncookies=0", false);
 		write_file("/proc/sys/net/ipv4/tcp_syncookies", "2");
 	}
+	whose_service(skel, &hooks[0]);
+	guard_signed(skel, &hooks[0], server);
 	close(server);
 	for (size_t i = 0; i < SW_ARRAY_SIZE(hooks); i++)
-		none_to_give(skel, &hooks[i], SW_V_PASS_NO_LISTENER, "cookie: nobody listens");
+		none_to_give(skel, &hooks[i], SW_V_PASS_NO_LISTENER, "cookie: nobody listens", false);
 	synwave_bpf__destroy(skel);
 	if (setns(home, CLONE_NEWNET))
 		abort();

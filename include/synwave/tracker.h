@@ -80,7 +80,7 @@ SW_INLINE void sw_judge_proof(const volatile struct sw_conf *conf, struct sw_con
 	sw_note_solid(c, p, s);
 	bool solid = sw_is_solid(p, s) || (SW_ORIGIN(c->flags) == SW_ORIGIN_MIDSTREAM && c->flags & SW_C_ANSWERED);
 	if (both && sw_two_sides(conf, c) && (by_number || solid || conf->both_ways))
-		sw_prove(c, conf->both_ways ? by_number : (from == SW_CLIENT) != s->inside, s);
+		sw_prove(c, conf->both_ways ? by_number : from == SW_SERVER || !p->inside, s);
 	else if (sw_may_ask(conf, c->flags) && !completed && p->kind != SW_KIND_RST) {
 		c->flags += SW_C_ONE_ASKED;
 		s->ask = 1;

@@ -18,6 +18,7 @@ void test_names(void);
 void test_keys(void);
 void test_top(void);
 void test_json(void);
+void test_trust(void);
 void count_test(bool ok, const char *what);
 
 /* for the files that do not count themselves */
@@ -135,6 +136,7 @@ int main(void)
 	test_guard();
 	test_top();
 	test_json();
+	test_trust();
 	test_model();
 	test_trace();
 	test_names();

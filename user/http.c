@@ -3,31 +3,23 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <netdb.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gzip.h"
+#include "http_clients.h"
 
-#define SPARE      16 /* connections that have been told to go may still be there */
+#define BACKLOG    65535 /* connections not yet accepted; net.core.somaxconn says how many of them */
 #define MEMORY     16384 /* bytes a connection: headers must fit */
 #define WORTH_GZIP 512
-
-struct client {
-	int fd; /* -1: free */
-	time_t since; /* accepted, or last answered, or last asked something */
-};
 
 struct server {
 	http_answer *answer;
 	void *ctx;
-	struct client client[HTTP_CLIENTS + SPARE];
 };
 
 static volatile sig_atomic_t stop;
@@ -36,14 +28,6 @@ static void on_signal(int sig)
 {
 	(void)sig;
 	stop = 1;
-}
-
-static time_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
 }
 
 /* --- where to listen --- */
@@ -78,7 +62,7 @@ static int open_socket(const struct addrinfo *a)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (!bind(fd, a->ai_addr, a->ai_addrlen) && !listen(fd, SOMAXCONN))
+	if (!bind(fd, a->ai_addr, a->ai_addrlen) && !listen(fd, BACKLOG))
 		return fd;
 	err = errno;
 	close(fd);
@@ -112,79 +96,6 @@ int http_listen(const char *where, char *url, size_t url_size, char *why, size_t
 	else
 		snprintf(url, url_size, strchr(name, ':') ? "http://[%s]:%s/" : "http://%s:%s/", name, number);
 	return fd;
-}
-
-/* --- clients, so that none can keep others out --- */
-
-static struct client *client_of(struct MHD_Connection *c)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info ? info->socket_context : NULL;
-}
-
-/* It is still MHD's, which finds the stream ended and frees it. */
-static void send_away(struct client *c)
-{
-	shutdown(c->fd, SHUT_RDWR);
-	c->since = 0;
-}
-
-static void send_away_the_slow(struct server *s)
-{
-	time_t t = now();
-
-	for (size_t i = 0; i < HTTP_CLIENTS + SPARE; i++)
-		if (s->client[i].fd >= 0 && t - s->client[i].since > HTTP_PATIENCE)
-			send_away(&s->client[i]);
-}
-
-static void make_room(struct server *s)
-{
-	struct client *oldest = NULL;
-	unsigned int living = 0;
-
-	for (size_t i = 0; i < HTTP_CLIENTS + SPARE; i++) {
-		struct client *c = &s->client[i];
-
-		if (c->fd < 0 || !c->since)
-			continue;
-		living++;
-		if (!oldest || c->since < oldest->since)
-			oldest = c;
-	}
-	if (living >= HTTP_CLIENTS)
-		send_away(oldest);
-}
-
-static void on_connection(void *ctx, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode what)
-{
-	struct server *s = ctx;
-	struct client *one = *context;
-
-	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-		if (one)
-			one->fd = -1;
-		return;
-	}
-	make_room(s);
-	for (size_t i = 0; i < HTTP_CLIENTS + SPARE && !one; i++)
-		if (s->client[i].fd < 0)
-			one = &s->client[i];
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-	if (one && info)
-		*one = (struct client){info->connect_fd, now()};
-	*context = one;
-}
-
-static void on_completed(void *ctx, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode how)
-{
-	struct client *one = client_of(c);
-
-	(void)ctx, (void)request, (void)how;
-	if (one && one->since)
-		one->since = now();
 }
 
 /* --- answers --- */
@@ -272,7 +183,6 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 	struct http_reply r = {.status = MHD_HTTP_OK, .type = "text/plain; charset=utf-8"};
 	struct http_request q = {.path = url, .accept = header(c, "Accept")};
 	bool known = !strcmp(method, "GET") || !strcmp(method, "HEAD");
-	struct client *one = client_of(c);
 	struct server *s = ctx;
 	char *body = NULL;
 	size_t size = 0;
@@ -280,14 +190,13 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 	(void)version, (void)data;
 	if (!*request && known) {
 		*request = s;
-		if (one && one->since)
-			one->since = now();
 		return MHD_YES;
 	}
 	if (*data_size && known) { /* nobody asked for it */
 		*data_size = 0;
 		return MHD_YES;
 	}
+	clients_asked(c);
 	r.body = open_memstream(&body, &size);
 	if (!r.body)
 		return MHD_NO;
@@ -304,22 +213,14 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 	return reply(c, &r, body, size);
 }
 
-/* Waits for sockets, a signal, or the next look at the clock. */
-static void wait_for_work(struct MHD_Daemon *d, int epoll, const sigset_t *while_waiting)
+static void on_completed(void *ctx, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode how)
 {
-	struct pollfd p = {.fd = epoll, .events = POLLIN};
-	MHD_UNSIGNED_LONG_LONG ms = 1000;
-	struct timespec t;
-
-	if (MHD_get_timeout(d, &ms) != MHD_YES || ms > 1000)
-		ms = 1000;
-	t = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-	ppoll(&p, 1, &t, while_waiting);
+	(void)ctx, (void)request, (void)how;
+	clients_answered(c);
 }
 
-static void serve(struct server *s, struct MHD_Daemon *d)
+static void serve_until_stopped(struct clients *clients)
 {
-	int epoll = MHD_get_daemon_info(d, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 	struct sigaction act = {.sa_handler = on_signal};
 	sigset_t both, before;
 
@@ -330,37 +231,33 @@ static void serve(struct server *s, struct MHD_Daemon *d)
 	sigprocmask(SIG_BLOCK, &both, &before);
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
-	while (!stop) {
-		wait_for_work(d, epoll, &before);
-		MHD_run(d);
-		send_away_the_slow(s);
-	}
+	while (!stop)
+		clients_turn(clients, &before);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 int http_serve(int fd, http_answer *answer, void *ctx)
 {
-	struct server *s = calloc(1, sizeof(*s));
+	struct server s = {.answer = answer, .ctx = ctx};
+	struct clients *clients = clients_new(fd);
 	struct MHD_Daemon *d = NULL;
+	int err = -1;
 
-	for (size_t i = 0; s && i < HTTP_CLIENTS + SPARE; i++)
-		s->client[i].fd = -1;
 	signal(SIGPIPE, SIG_IGN);
-	if (s) {
-		s->answer = answer;
-		s->ctx = ctx;
-		d = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
-				     MHD_OPTION_CONNECTION_LIMIT, HTTP_CLIENTS + SPARE,
+	if (clients)
+		d = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, &s,
+				     MHD_OPTION_CONNECTION_LIMIT, HTTP_CLIENTS + HTTP_SPARE,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
-				     on_connection, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+				     clients_notify, clients, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 				     MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+	if (d && clients_serve(clients, d)) {
+		serve_until_stopped(clients);
+		err = 0;
 	}
-	if (d) {
-		serve(s, d);
+	if (d)
 		MHD_stop_daemon(d);
-	} else {
-		close(fd);
-	}
-	free(s);
-	return d ? 0 : -1;
+	if (clients)
+		clients_free(clients);
+	close(fd);
+	return err;
 }

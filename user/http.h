@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A small HTTP server for GET and HEAD, in one thread: requests are answered one after the other, clients that are
- * slow, silent or many cost a socket each and no more than that. */
+/* A small HTTP server for GET and HEAD, in one thread: requests are answered one after the other. Clients that are slow,
+ * silent or many: http_clients.h. */
 #ifndef SYNWAVE_HTTP_H
 #define SYNWAVE_HTTP_H
 
 #include <stdbool.h>
 #include <stdio.h>
-
-#define HTTP_CLIENTS  96 /* at a time; the next one takes the place of the one that has been waiting longest */
-#define HTTP_PATIENCE 30 /* seconds that a client may take from one answer to the next */
 
 struct http_request {
 	const char *path;

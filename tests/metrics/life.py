@@ -11,7 +11,7 @@ import lib
 import net
 from lib import check, equal, until
 from net import V4
-from tools import PATIENCE, Server, fetch, of, parse, test
+from tools import HASTE, PATIENCE, Server, fetch, of, parse, test
 
 
 def under(w, change):
@@ -144,8 +144,9 @@ def where_to_listen(w):
 def silent_clients_are_sent_away(w):
     for t in w.patience.threads:
         t.join()
-    for who, seconds in w.patience.lived.items():
-        check(PATIENCE <= seconds < PATIENCE + 5, f"{who}: {seconds:.1f} s")
+    for who, patience in (("silent", HASTE), ("drip", HASTE), ("idle", PATIENCE)):
+        seconds = w.patience.lived[who]
+        check(patience <= seconds < patience + 5, f"{who}: {seconds:.1f} s")
     equal(w.patience.server.stop(), 0, "exit code")
 
 

@@ -12,7 +12,7 @@ import net
 from lib import Fail, Skip, check
 
 SUITES = {  # in this order
-    "metrics": ("values", "clients", "page", "browser", "life"),
+    "metrics": ("values", "clients", "page", "browser", "crowd", "life"),
     "deploy": ("prometheus", "kubernetes"),
 }
 

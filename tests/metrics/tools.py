@@ -20,10 +20,20 @@ import lib  # noqa: E402
 from lib import check, equal, until  # noqa: E402
 from net import V4  # noqa: E402
 
-PATIENCE = 30  # HTTP_PATIENCE of user/http.h
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75," \
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"  # as Prometheus 2.42 sends it
 TESTS = []
+
+
+def limit(name):
+    """A number of user/http_clients.h."""
+    with open(TOP + "/user/http_clients.h") as f:
+        return int(re.search(rf"^#define {name} +(\d+)", f.read(), re.M)[1])
+
+
+HASTE, PATIENCE = limit("HTTP_HASTE"), limit("HTTP_PATIENCE")
+# what it may have open: connections, and what a scrape or a start needs
+FILES = sum(map(limit, ("HTTP_WAITING", "HTTP_CLIENTS", "HTTP_SPARE"))) + 32
 
 
 def test(function):
@@ -42,9 +52,9 @@ def needed(name):
 class Server:
     """`synwave export --listen`, in the server's namespace."""
 
-    def __init__(self, sw, where="127.0.0.1:0"):
+    def __init__(self, sw, where="127.0.0.1:0", *options, under=()):
         with lib.inside("srv"):
-            self.process = subprocess.Popen([lib.SYNWAVE, "--pin", sw.pin, "export", "--listen", where],
+            self.process = subprocess.Popen([*under, lib.SYNWAVE, "--pin", sw.pin, "export", "--listen", where, *options],
                                             stderr=subprocess.PIPE, text=True)
         line = self.process.stderr.readline()
         check("listening on http://" in line, f"first line of the server: {line!r}")
@@ -69,6 +79,9 @@ class Server:
         if r.getheader("Content-Encoding") == "gzip":
             data = gzip.decompress(data)
         return r.status, r.headers, data.decode()
+
+    def files(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def scrape(self, **headers):
         status, _, text = self.ask(**headers)
@@ -152,21 +165,25 @@ def fetch(port, times=1, addr=V4.srv):
 
 
 class Patience:
-    """A server with a client that says nothing and one that says a byte a second: how long they are let."""
+    """A server with a client that says nothing, one that says a byte a second and one that has had its answer: how long
+    they are let."""
 
     def __init__(self, sw):
         self.server, self.lived = Server(sw), {}
-        self.threads = [threading.Thread(target=self.wait, args=(drip, self.server.socket()), daemon=True)
-                        for drip in (False, True)]
+        self.threads = [threading.Thread(target=self.wait, args=(who, self.server.socket()), daemon=True)
+                        for who in ("silent", "drip", "idle")]
         for t in self.threads:
             t.start()
 
-    def wait(self, drip, s):
+    def wait(self, who, s):
         begin = time.monotonic()
+        if who == "idle":
+            s.sendall(b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            s.recv(65536)
         s.settimeout(1)
         while time.monotonic() - begin < PATIENCE + 10:
             try:
-                if drip:
+                if who == "drip":
                     s.sendall(b"G")
                 if not s.recv(1):
                     break
@@ -174,7 +191,7 @@ class Patience:
                 continue
             except OSError:
                 break
-        self.lived["drip" if drip else "silent"] = time.monotonic() - begin
+        self.lived[who] = time.monotonic() - begin
         s.close()
 
 

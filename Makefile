@@ -106,7 +106,7 @@ TEST_SHARED := tests/frames.c tests/exchanges.c tests/guards.c user/ruleset_file
 TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
 TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_open.c store_walk.c percpu.c \
-	render_guard.c render_json.c ladder.c)
+	render_guard.c render_json.c ladder.c http_host.c)
 $(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 \

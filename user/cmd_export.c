@@ -8,6 +8,7 @@
 
 #include "cmd.h"
 #include "exporter.h"
+#include "http_host.h"
 #include "privilege.h"
 #include "render.h"
 #include "scrape.h"
@@ -15,8 +16,12 @@
 
 #define LISTEN_DEFAULT "127.0.0.1:9465"
 
+#define HOSTS 32
+
 struct options {
 	const char *listen, *textfile; /* NULL: not asked for */
+	const char *host[HOSTS + 1]; /* up to a NULL */
+	unsigned int hosts;
 	bool openmetrics, describe;
 };
 
@@ -37,7 +42,7 @@ static int serve(const struct options *o, const struct global *g)
 	cmd_note(g, "listening on %s", url);
 	if (scrape_health(&s))
 		cmd_note(g, "until then, /metrics answers 503: %s", s.why);
-	err = http_serve(fd, exporter_answer, &s);
+	err = http_serve(fd, o->host, exporter_answer, &s);
 	scrape_free(&s);
 	return err ? cmd_fail("cannot serve %s: out of memory or of files", url) : EXIT_DONE;
 }
@@ -70,14 +75,23 @@ static int once(const struct options *o, const struct global *g)
 	return ret;
 }
 
+static int add_host(struct options *o, const char *name)
+{
+	if (!http_host_is_name(name))
+		return cmd_usage(&cmd_export,
+				 "--host %.100s: not a host name (no port; IP addresses are answered anyway)", name);
+	if (o->hosts == HOSTS)
+		return cmd_usage(&cmd_export, "--host %.100s: more than %d names", name, HOSTS);
+	o->host[o->hosts++] = name;
+	return EXIT_DONE;
+}
+
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option options[] = {
-		{"listen", optional_argument, NULL, 'l'},
-		{"textfile", required_argument, NULL, 't'},
-		{"openmetrics", no_argument, NULL, 'o'},
-		{"describe", no_argument, NULL, 'd'},
-		{},
+		{"listen", optional_argument, NULL, 'l'},   {"host", required_argument, NULL, 'h'},
+		{"textfile", required_argument, NULL, 't'}, {"openmetrics", no_argument, NULL, 'o'},
+		{"describe", no_argument, NULL, 'd'},       {},
 	};
 	int opt;
 
@@ -88,6 +102,9 @@ static int parse(int argc, char **argv, struct options *o)
 			if (!optarg && optind < argc && argv[optind][0] != '-')
 				optarg = argv[optind++];
 			o->listen = optarg ? optarg : LISTEN_DEFAULT;
+		} else if (opt == 'h') {
+			if (add_host(o, optarg))
+				return EXIT_USAGE;
 		} else if (opt == 't') {
 			o->textfile = optarg;
 		} else if (opt == 'o') {
@@ -103,6 +120,8 @@ static int parse(int argc, char **argv, struct options *o)
 		return cmd_usage(&cmd_export, "%s: export takes options only", argv[optind]);
 	if (!!o->listen + !!o->textfile + o->openmetrics > 1)
 		return cmd_usage(&cmd_export, "one of --listen, --textfile and --openmetrics");
+	if (o->hosts && !o->listen)
+		return cmd_usage(&cmd_export, "--host goes with --listen");
 	return EXIT_DONE;
 }
 
@@ -125,7 +144,7 @@ static int run(int argc, char **argv, const struct global *g)
 const struct command cmd_export = {
 	.name = "export",
 	.run = run,
-	.usage = "export [--textfile FILE | --listen [ADDR:PORT] | --openmetrics]",
+	.usage = "export [--textfile FILE | --listen [ADDR:PORT] [--host NAME]... | --openmetrics]",
 	.summary = "the numbers for Prometheus: as text, in a file, or over HTTP",
 	.help = "  --textfile FILE      writes FILE, atomically: for node_exporter's textfile directory, from a timer\n"
 		"  --listen [ADDR:PORT] serves /metrics, /stats.json, /healthz and a page with charts on / until "
@@ -133,6 +152,12 @@ const struct command cmd_export = {
 		"                       or ^C; default " LISTEN_DEFAULT
 		"; [ADDR]:PORT for IPv6, :PORT for every address.\n"
 		"                       Nobody is asked for a password: let only those reach it who may know\n"
+		"  --host NAME          answers requests for this host, too, whatever their port; once for each name. "
+		"Without "
+		"it,\n"
+		"                       only http://IP-ADDRESS and http://localhost are answered, others get 421: a "
+		"site's page\n"
+		"                       may not read the numbers by having its own name lead here (DNS rebinding)\n"
 		"  --openmetrics        OpenMetrics 1.0 instead of Prometheus text 0.0.4, on standard output; over "
 		"HTTP,\n"
 		"                       the client chooses\n"

@@ -12,12 +12,14 @@
 
 #include "gzip.h"
 #include "http_clients.h"
+#include "http_host.h"
 
 #define BACKLOG    65535 /* connections not yet accepted; net.core.somaxconn says how many of them */
 #define MEMORY     16384 /* bytes a connection: headers must fit */
 #define WORTH_GZIP 512
 
 struct server {
+	const char *const *hosts;
 	http_answer *answer;
 	void *ctx;
 };
@@ -176,6 +178,48 @@ static enum MHD_Result reply(struct MHD_Connection *c, struct http_reply *r, cha
 	return ret;
 }
 
+struct host {
+	const char *value;
+	unsigned int times;
+};
+
+static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	struct host *h = ctx;
+
+	(void)kind;
+	if (!strcasecmp(name, "Host")) {
+		h->value = value ?: "";
+		h->times++;
+	}
+	return MHD_YES;
+}
+
+/* HTTP/1.0 may do without a Host; no browser speaks it. */
+static bool refuse_host(const struct server *s, struct MHD_Connection *c, const char *version, struct http_reply *r)
+{
+	struct host h = {0};
+	char name[HTTP_HOST_SIZE] = "";
+	bool bracketed;
+
+	MHD_get_connection_values(c, MHD_HEADER_KIND, on_header, &h);
+	if (h.times > 1 || (!h.times && strcmp(version, "HTTP/1.0"))) {
+		r->status = MHD_HTTP_BAD_REQUEST;
+		fputs("a request has one Host header\n", r->body);
+		return true;
+	}
+	if (!h.times || http_host_known(h.value, s->hosts))
+		return false;
+	r->status = MHD_HTTP_MISDIRECTED_REQUEST;
+	if (!http_host_split(h.value, name, &bracketed) || !http_host_is_name(name))
+		strcpy(name, "NAME");
+	fprintf(r->body,
+		"this Host is not answered, only IP addresses, localhost and names that the exporter was given: "
+		"synwave export --listen --host %s\n",
+		name);
+	return true;
+}
+
 /* Called first when the headers are there, then for each piece of a body, then once more. */
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
 				  const char *version, const char *data, size_t *data_size, void **request)
@@ -187,7 +231,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 	char *body = NULL;
 	size_t size = 0;
 
-	(void)version, (void)data;
+	(void)data;
 	if (!*request && known) {
 		*request = s;
 		return MHD_YES;
@@ -200,7 +244,9 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 	r.body = open_memstream(&body, &size);
 	if (!r.body)
 		return MHD_NO;
-	if (known) {
+	if (refuse_host(s, c, version, &r)) {
+		;
+	} else if (known) {
 		s->answer(s->ctx, &q, &r);
 	} else {
 		r.status = MHD_HTTP_METHOD_NOT_ALLOWED;
@@ -236,9 +282,9 @@ static void serve_until_stopped(struct clients *clients)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-int http_serve(int fd, http_answer *answer, void *ctx)
+int http_serve(int fd, const char *const *hosts, http_answer *answer, void *ctx)
 {
-	struct server s = {.answer = answer, .ctx = ctx};
+	struct server s = {.hosts = hosts, .answer = answer, .ctx = ctx};
 	struct clients *clients = clients_new(fd);
 	struct MHD_Daemon *d = NULL;
 	int err = -1;

@@ -26,8 +26,8 @@ typedef void http_answer(void *ctx, const struct http_request *q, struct http_re
  * -EINVAL if `where` is no such thing, with one line in `why`. */
 int http_listen(const char *where, char *url, size_t url_size, char *why, size_t why_size);
 
-/* Serves until SIGTERM or SIGINT; closes `fd`. 0 or -1. */
-int http_serve(int fd, http_answer *answer, void *ctx);
+/* Serves until SIGTERM or SIGINT; closes `fd`. hosts: http_host_known(). 0 or -1. */
+int http_serve(int fd, const char *const *hosts, http_answer *answer, void *ctx);
 
 /* What a header of weighted words ("gzip;q=0.5, br") says of one word, in thousandths; -1: not in it. */
 int http_quality(const char *header, const char *word);

@@ -51,6 +51,7 @@ _synwave() {
 		return
 		;;
 	--listen) words='127.0.0.1:9465' ;;
+	--host) words=$(compgen -A hostname) ;;
 	--engine) words='native kernel' ;;
 	--group) words=$(compgen -g) ;;
 	--state | state) words=$states ;;
@@ -84,7 +85,7 @@ _synwave() {
 			words="$options --count addr= port= state= event= kind= iface="
 			[[ $word == -* ]] || compopt -o nospace 2>/dev/null
 			;;
-		export) words="$options --textfile --listen --openmetrics" ;;
+		export) words="$options --textfile --listen --host --openmetrics" ;;
 		replay)
 			if [[ $word != -* ]]; then
 				while IFS= read -r file; do COMPREPLY+=("$file"); done < <(compgen -f -- "$word")

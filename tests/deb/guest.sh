@@ -56,7 +56,8 @@ ip -n peer link set eth1 up
 ok "installs" dpkg -i /guest/synwave.deb
 ok "nothing runs unasked" equal "$(systemctl is-active synwave-exporter)" inactive
 ok "units are in order" systemd-analyze verify --man=no synwave-exporter.service synwave@eth0.service
-sed -i 's/^#SYNWAVE_OPTIONS=.*/SYNWAVE_OPTIONS="--mode tc --flows 8192"/; s/^#SYNWAVE_LISTEN=.*/SYNWAVE_LISTEN=":9465"/' \
+sed -i 's/^#SYNWAVE_OPTIONS=.*/SYNWAVE_OPTIONS="--mode tc --flows 8192"/; s/^#SYNWAVE_LISTEN=.*/SYNWAVE_LISTEN=":9465"/
+	s/^#SYNWAVE_EXPORT_OPTIONS=.*/SYNWAVE_EXPORT_OPTIONS="--host a.example --host b.example"/' \
 	/etc/default/synwave
 
 ok "the exporter starts before anything is attached" systemctl start synwave-exporter

@@ -10,7 +10,7 @@ import time
 
 import lib
 from lib import check, equal, until
-from tools import OPENMETRICS, parse, test
+from tools import OPENMETRICS, Server, parse, test
 
 
 @test
@@ -64,6 +64,56 @@ def methods_and_paths(w):
             pass
         s.close()
     equal(w.server.ask("/healthz")[0], 200, "after junk")
+
+
+def status(server, request):
+    """Of a request as it is written here, and the first line of what follows the headers."""
+    s = server.socket()
+    s.sendall(request.replace("\n", "\r\n").encode("latin-1") + b"Connection: close\r\n\r\n")
+    answer = b""
+    while data := s.recv(65536):
+        answer += data
+    s.close()
+    head, body = answer.decode().split("\r\n\r\n", 1)
+    return head.split("\r\n")[0].removeprefix("HTTP/1.1 "), body.partition("\n")[0]
+
+
+FOREIGN = "421 Misdirected Request"
+HOSTS = {  # whom a browser or a Prometheus says that it asks
+    "200 OK": ("127.0.0.1", "127.0.0.1:9465", "192.0.2.7", "[::1]:80", "localhost", "LOCALHOST:1", "metrics.example",
+               "b.example:9465"),
+    FOREIGN: ("evil.example", "evil.example:9465", "127.0.0.1.evil.example", "b.example.evil.example", "",
+              "[evil.example]", "127.0.0.1, evil.example", "\xff\x1b[31m"),
+}
+
+
+@test
+def only_known_hosts(w):
+    """Another name that leads here is somebody's who wants to read the numbers through a browser: DNS rebinding."""
+    s = Server(w.sw, "127.0.0.1:0", "--host", "metrics.example", "--host=B.example.")
+    for path in ("/metrics", "/", "/stats.json", "/healthz", "/page.js", "/nothing"):
+        got, body = status(s, f"GET {path} HTTP/1.1\nHost: evil.example\n")
+        equal(got, FOREIGN, path)
+        check(body.endswith("synwave export --listen --host evil.example"), body)
+    for want, hosts in HOSTS.items():
+        for host in hosts:
+            got, body = status(s, f"GET /healthz HTTP/1.1\nHost: {host}\n")
+            equal(got, want, f"Host: {host!r}")
+            check(got == "200 OK" or ("--host " in body and body.isascii() and body.isprintable()), body)
+    equal(status(s, "POST / HTTP/1.1\nHost: evil.example\nContent-Length: 0\n")[0], FOREIGN, "POST")
+    for head, want in (("GET /healthz HTTP/1.0\n", "200 OK"),
+                       ("GET /healthz HTTP/1.0\nHost: evil.example\n", FOREIGN),
+                       ("GET /healthz HTTP/1.1\n", "400 Bad Request"),
+                       ("GET /healthz HTTP/1.1\nHost: localhost\nhost: evil.example\n", "400 Bad Request"),
+                       ("GET /healthz HTTP/1.1\nHost: localhost\nHost: localhost\n", "400 Bad Request"),
+                       ("GET http://evil.example/healthz HTTP/1.1\nHost: localhost\n", "404 Not Found")):
+        equal(status(s, head)[0], want, repr(head))
+    equal(s.stop(), 0, "exit code")
+    equal(status(w.server, "GET /healthz HTTP/1.1\nHost: metrics.example\n")[0], FOREIGN, "without --host")
+    for words in (("--host", "a"), ("--host",), ("--listen", "--host", "a:80"), ("--listen", "--host", "[::1]"),
+                  ("--listen", "--host", ""), ("--listen", *("--host", "a") * 33)):
+        r = w.sw.cmd("export", *words, ok=(2,))
+        check(r.stderr.count("\n") == 1 and "--host" in r.stderr, r.stderr)
 
 
 @test

@@ -19,6 +19,7 @@ void test_keys(void);
 void test_top(void);
 void test_json(void);
 void test_trust(void);
+void test_host(void);
 void count_test(bool ok, const char *what);
 
 /* for the files that do not count themselves */
@@ -137,6 +138,7 @@ int main(void)
 	test_top();
 	test_json();
 	test_trust();
+	test_host();
 	test_model();
 	test_trace();
 	test_names();

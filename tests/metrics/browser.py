@@ -161,6 +161,78 @@ def browser_light_dark_and_narrow(w, b):
     equal(grounds, {False: "rgb(255, 255, 255)", True: "rgb(20, 23, 27)"}, "grounds")
 
 
+# What is cut or broken: [element, why]. A text that sticks out of its element, an element that sticks out of the window or
+# of what holds it, a number or an endpoint on two lines.
+CUT = """[
+    ...[...document.querySelectorAll('html, main, section, .tables, .charts, .scroll, figure, table')]
+        .filter(e => e.scrollWidth > e.clientWidth).map(e => [e, `${e.scrollWidth} pixels in ${e.clientWidth}`]),
+    ...[...document.querySelectorAll('th, td, caption, figcaption, .legend li, header p, footer p')].flatMap(e => {
+        const range = document.createRange(), box = e.getBoundingClientRect();
+        range.selectNodeContents(e);
+        const texts = [...range.getClientRects()].filter(r => r.width);
+        const holder = (e.closest('.scroll') ?? e.closest('figure') ?? document.body).getBoundingClientRect();
+        const out = (inner, outer) => inner.left < outer.left - 1 || inner.right > outer.right + 1;
+        const whole = e.matches('td, #service-table tbody th') && new Set(texts.map(r => r.top)).size > 1;
+        return texts.some(r => out(r, box)) || out(box, holder) || out(box, {left: 0, right: innerWidth}) ? [[e, 'sticks out']]
+            : whole ? [[e, 'is broken']] : [];
+    }),
+].map(([e, why]) => `${e.tagName} '${e.textContent.slice(0, 50)}' ${why}`)"""
+LONG = ("2001:db8:1234:5678:9abc:def0:1234:5678", "203.0.113.254", "fd00::7")
+
+
+def flooded(s):
+    """A reading of some minutes into a flood."""
+    for group in ("handshakes", "teardowns", "segments"):
+        s[group] |= dict.fromkeys(s[group], 9876543)
+    for role in s["states"].values():
+        role |= dict.fromkeys(role, 98765)
+    s |= {"half_open": 65536, "time_wait": 98765, "time_wait_local": 87654, "services_other": {
+        "syn": 9876543, "completed": 98765, "half_open": 65432, "refused": 87654}}
+    s["services"] = [{"addr": LONG[i % 3], "port": 65535 - i, "syn": 9876543 - i, "completed": 98765, "half_open": 65432,
+                      "refused": 87654, "guard": {}} for i in range(20)]
+    s["guard"] |= {"mode": "enforce", "by_reason": dict.fromkeys(s["guard"]["by_reason"], 9876543)}
+    s["guard"] |= dict.fromkeys((k for k, v in s["guard"].items() if isinstance(v, int)), 9876543)
+    for i, table in enumerate(s["tables"]):
+        s["tables"][i] = table | {"entries": 262144, "capacity": 262144, "evicted": 9876543, "errors": 98765}
+    for hist in s["latency"].values():
+        hist |= {"count": 9876543, "buckets": [[1280, 900000], [104857, 900000], [114294784, 8076543]]}
+    s["interfaces"] = [{"name": "enp129s0f1np1.4", "ingress": "xdp-generic", "egress": "clsact"}]
+    return s
+
+
+def grow(s, by):
+    """All counters, a second later."""
+    s["monotonic_ns"] += 10 ** 9
+    for group in (s["handshakes"], s["teardowns"], s["segments"], s["guard"], s["guard"]["by_reason"], *s["services"]):
+        group |= {k: v + by for k, v in group.items() if isinstance(v, int) and k not in ("port", "half_open")}
+    return copy.deepcopy(s)
+
+
+@with_browser
+def browser_cuts_nothing_in_a_flood(w, b):
+    """Numbers of five digits and more, the longest addresses: whole, in their places, each on its line."""
+    live(w, b)
+    s = flooded(json.loads(w.server.ask("/stats.json")[2]))
+    b.pretend(lambda: grow(s, 18432))
+    rate = "document.querySelector('#service-table tbody tr').cells[2].textContent"
+    b.until(f"{rate} === '18,432'", "rates")
+    headers = set()
+    for wide, dark in ((390, False), (390, True), (320, False), (360, False), (640, False), (768, False), (1280, False)):
+        b.look(dark, wide)
+        name = f"flood-{'dark' if dark else 'light'}-{wide}"
+        lib.until(lambda: b.js("1") and width(b, TITLES[0]) > 5, f"{name}: a line")
+        if os.environ.get("SYNWAVE_SCREENSHOTS"):
+            b.screenshot(f"{os.environ['SYNWAVE_SCREENSHOTS']}/page-{name}.png")
+        equal(b.js("innerWidth"), wide, name + ": width of the window")
+        equal(b.js(CUT), [], name + ": cut or broken")
+        equal(b.js("document.querySelectorAll('#service-table tbody tr').length"), 21, name + ": services")
+        b.call("Accessibility.enable")
+        roles = [n["role"]["value"] for n in b.call("Accessibility.getFullAXTree")["nodes"] if not n["ignored"]]
+        headers.add(tuple(roles.count(role) for role in ("table", "rowheader", "columnheader", "cell")))
+    equal(len(headers), 1, f"tables, row and column headers, cells for a screen reader: {headers}")
+    b.pretend()
+
+
 @with_browser
 def browser_reads_it_aloud(w, b):
     live(w, b)

@@ -301,7 +301,7 @@ static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, str
 	verdict = guard_mercy(verdict, r->flags);
 	w->judgement.verdict = verdict; /* from here on a number in memory: the verifier follows what comes once */
 	SW_STAGE();
-	guard_charge(w, r, gen, w->now);
+	guard_charge();
 	return guard_act(w, st, r, w->judgement.verdict);
 }
 

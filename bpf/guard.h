@@ -79,13 +79,21 @@ static __always_inline void guard_note_source(const struct sw_guard_rules *r, co
 	sw_top_add(top, addr, prefix, p->v6, sw_guard_hash(&conf, addr, prefix), now);
 }
 
-/* What a SYN that was weighed leaves behind. */
-static __always_inline void guard_charge(struct scratch *w, const struct sw_guard_rules *r, u32 gen, u64 now)
+/* What the SYN in the scratch leaves behind, its verdict being final. To the verifier, too, a function of its own: what it
+ * knows of the way here would multiply what follows. */
+__attribute__((noinline)) int guard_charge(void)
 {
-	sw_guard_charge(NULL, &conf, r, gen, &w->packet, now, &w->judgement);
+	u32 gen;
+	struct scratch *w = workplace();
+	const struct sw_guard_rules *r = guard_now(&gen);
+
+	if (!w || !r)
+		return 0;
+	sw_guard_charge(NULL, &conf, r, gen, &w->packet, w->now, &w->judgement);
 	SW_STAGE();
 	if (w->judgement.verdict == SW_V_DROP_SOURCE || w->judgement.verdict == SW_V_DROP_DENY)
-		guard_note_source(r, &w->packet, &w->judgement, now);
+		guard_note_source(r, &w->packet, &w->judgement, w->now);
+	return 0;
 }
 
 /* The client of the segment's connection proved its address; `server`: which end of the key is the server's. */

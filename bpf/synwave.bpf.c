@@ -150,7 +150,9 @@ static __always_inline struct sw_stats *account(enum sw_reason why, struct scrat
 		st->kind[w->packet.kind < SW_KIND_COUNT ? w->packet.kind : SW_KIND_OTHER]++;
 	if (why == SW_OK)
 		return st;
-	st->ignored[why < SW_REASON_COUNT ? why : SW_NO_TABLE]++;
+	u32 at = why;
+	SW_OPAQUE(at);
+	st->ignored[at & 15]++;
 	return NULL;
 }
 

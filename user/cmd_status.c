@@ -14,12 +14,15 @@
 #include "cmd.h"
 #include "conf.h"
 #include "feature.h"
+#include "local.h"
 #include "netns.h"
 #include "render.h"
 #include "snapshot.h"
 
 static const char *const state_name[] = {
 	[IFACE_UP] = "up", [IFACE_GONE] = "gone", [IFACE_ELSEWHERE] = "elsewhere", [IFACE_INCOMPLETE] = "incomplete"};
+
+#define STATUS_SERVICES 20
 
 struct row {
 	struct registry_row reg;
@@ -34,7 +37,26 @@ struct status {
 	char cookies[192]; /* when the guard can answer with them, here */
 	struct row *row;
 	u32 rows;
+	bool *local; /* of snap.service: answered by this host itself, so that the guard may answer for it */
 };
+
+/* The busiest; the others are seen in `stats`. */
+static u32 shown_services(const struct status *s)
+{
+	return s->snap.services < STATUS_SERVICES ? s->snap.services : STATUS_SERVICES;
+}
+
+static void find_local(struct status *s)
+{
+	u64 *netns = calloc(s->rows + 1, sizeof(*netns));
+
+	s->local = calloc(s->snap.services + 1, sizeof(*s->local));
+	for (u32 i = 0; netns && i < s->rows; i++)
+		netns[i] = s->row[i].reg.key.netns;
+	for (u32 i = 0; netns && s->local && i < shown_services(s); i++)
+		s->local[i] = local_service(&s->in.s, &s->snap.service[i].key, netns, s->rows);
+	free(netns);
+}
 
 /* The modes really in use: what hangs there now, not what was meant. */
 static void look(struct status *s, struct row *r)
@@ -81,10 +103,10 @@ static void describe_cookies(struct status *s)
 		snprintf(s->cookies, sizeof(s->cookies), "none, net.ipv4.tcp_syncookies=0 (such SYNs are %s)", instead);
 	else if (!s->has[FEATURE_LISTENER])
 		snprintf(s->cookies, sizeof(s->cookies),
-			 "when a listener's queue is full, till then the kernel gets the SYN; window scale and SACK "
+			 "when a listener's queue is full, till then the kernel gets the SYN; SACK and timestamps "
 			 "lost (this kernel's BTF lacks fields of the listener)");
 	else
-		snprintf(s->cookies, sizeof(s->cookies), "%s; window scale and SACK %s",
+		snprintf(s->cookies, sizeof(s->cookies), "%s; no window scale, SACK and timestamps %s",
 			 cookies == 2 ? "at once (net.ipv4.tcp_syncookies=2)"
 				      : "when a listener's queue is full, till then the kernel gets the SYN "
 					"(net.ipv4.tcp_syncookies=1)",
@@ -117,7 +139,8 @@ static int collect(struct status *s, const char *dir)
 	for (int f = 0; f < FEATURE_COUNT; f++)
 		s->has[f] = s->has[f] || feature[f].works();
 	describe_cookies(s);
-	return 0;
+	find_local(s);
+	return s->local ? 0 : store_fail(&s->in.s, -ENOMEM, "out of memory");
 }
 
 static void date(u64 ns, char *text, size_t size)
@@ -187,6 +210,24 @@ static void json_flag(struct json *j, const char *key, bool b)
 	json_bool(j, b);
 }
 
+static void json_services(struct json *j, const struct status *s)
+{
+	char addr[TEXT_SIZE];
+
+	json_key(j, "services");
+	json_arr(j);
+	for (u32 i = 0; i < shown_services(s); i++) {
+		const struct sw_service_key *k = &s->snap.service[i].key;
+
+		json_obj(j);
+		json_ks(j, "addr", text_addr(addr, k->addr));
+		json_kn(j, "port", k->port);
+		json_flag(j, "local", s->local[i]);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+}
+
 static void print_json(const struct status *s)
 {
 	const struct sw_meta *m = &s->in.s.info;
@@ -225,6 +266,7 @@ static void print_json(const struct status *s)
 	json_kn(j, "prefixes", s->snap.guard.listed);
 	json_ks(j, "cookies", s->cookies);
 	json_end_obj(j);
+	json_services(j, s);
 	json_end_obj(j);
 	json_line(j);
 	json_close(j);
@@ -262,6 +304,20 @@ static void print_kernel(const struct status *s)
 	putchar('\n');
 }
 
+static void print_services(const struct status *s)
+{
+	char addr[TEXT_SIZE], name[TEXT_SIZE];
+
+	if (s->snap.services)
+		printf("\n%-40s  %s\n", "SERVICE", "ANSWERED BY");
+	for (u32 i = 0; i < shown_services(s); i++) {
+		const struct sw_service_key *k = &s->snap.service[i].key;
+
+		printf("%-40s  %s\n", text_endpoint(name, text_addr(addr, k->addr), k->port),
+		       s->local[i] ? "this host" : "another host, or not seen to");
+	}
+}
+
 static void print_text(const struct status *s)
 {
 	const struct sw_meta *m = &s->in.s.info;
@@ -282,6 +338,7 @@ static void print_text(const struct status *s)
 		printf("%-15s  %12llu  %12llu  %5.1f%%\n", snapshot_table_name[t], (unsigned long long)tab->entries,
 		       (unsigned long long)tab->capacity, tab->capacity ? 100.0 * tab->entries / tab->capacity : 0);
 	}
+	print_services(s);
 	print_memory(&m->conf);
 }
 
@@ -303,6 +360,7 @@ static int run(int argc, char **argv, const struct global *g)
 	snapshot_free(&s.snap);
 	instance_close(&s.in);
 	free(s.row);
+	free(s.local);
 	return err ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -76,7 +76,7 @@ _synwave() {
 			words="$options show --yaml set allow deny remove apply"
 			if [ "$option" = set ]; then
 				words='mode=off mode=dry-run mode=enforce source.ipv4/ source.ipv6/ service.default= service.
-					cookie_fallback= bogus_acks= verified='
+					cookie_fallback= bogus_acks= fragments= verified='
 				compopt -o nospace 2>/dev/null
 			fi
 			;;

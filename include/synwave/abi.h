@@ -306,7 +306,7 @@ struct sw_timed {
 
 struct sw_stats {
 	u64 kind[SW_KIND_COUNT];
-	u64 ignored[SW_REASON_COUNT];
+	u64 ignored[16]; /* enum sw_reason; as long as its mask, so that no verifier doubts an index */
 	u64 event[SW_EVENT_COUNT];
 	u64 verdict[SW_VERDICT_COUNT];
 	u64 cookie[SW_COOKIE_COUNT];
@@ -316,6 +316,8 @@ struct sw_stats {
 	u64 other_act[SW_ACT_COUNT]; /* of services without a place in sw_acts */
 	u64 services_full;
 };
+
+_Static_assert(SW_REASON_COUNT <= 16, "sw_stats.ignored");
 
 /* One step of a handshake or teardown, as a reader's ring carries it. Host order but for the key. */
 struct sw_trace {

@@ -10,6 +10,7 @@
 #define SYNWAVE_GUARD_H
 
 #include "abi.h"
+#include "local.h"
 #include "parse.h"
 
 /* A cell of the sketches, below SW_GUARD_ALL_CELLS; NULL: no such map. */
@@ -97,19 +98,6 @@ SW_INLINE void sw_gcra_take(u64 *cell, u64 now, const struct sw_limit *l)
 	sw_gcra_add(cell, now, l, l->interval);
 }
 
-/* Keyed multilinear hashing of an address, mixed as in sw_hash: 64 bits that nobody can aim at. */
-SW_INLINE u64 sw_guard_hash(const volatile struct sw_conf *conf, const u32 addr[4], u32 salt)
-{
-	u64 sum = conf->guard_key[5] + conf->guard_key[4] * (salt + 1);
-
-	SW_UNROLL
-	for (int i = 0; i < 4; i++)
-		sum += conf->guard_key[i] * addr[i];
-	sum = (sum ^ sum >> 33) * 0xff51afd7ed558ccdULL;
-	sum = (sum ^ sum >> 33) * 0xc4ceb9fe1a85ec53ULL;
-	return sum ^ sum >> 33;
-}
-
 /* Where the two cells of a source lie; `salt`: the row; `cells`: of a line. */
 SW_INLINE u32 sw_source_cell(u64 hash, u32 row, u32 line, u32 cells)
 {
@@ -148,17 +136,16 @@ SW_INLINE void sw_pair_take(const struct sw_pair *c, u64 now, const struct sw_li
 }
 
 /* The cells of `addr` under a row; false: a map is missing. */
-SW_INLINE bool sw_source_pair(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_rules *r, u32 at,
-			      const u32 addr[4], u32 masked[4], struct sw_pair *c)
+SW_INLINE bool sw_source_pair(void *shell, const volatile struct sw_conf *conf, const struct sw_guard_row *row, u32 at,
+			      u32 cells, const u32 addr[4], u32 masked[4], struct sw_pair *c)
 {
-	const struct sw_guard_row *row = &r->row[at];
 
 	SW_UNROLL
 	for (int i = 0; i < 4; i++)
 		masked[i] = addr[i] & row->mask[i];
 	u64 hash = sw_guard_hash(conf, masked, at);
-	c->cell[0] = sw_guard_cell(shell, sw_source_cell(hash, at, 0, r->cells));
-	c->cell[1] = sw_guard_cell(shell, sw_source_cell(hash, at, 1, r->cells));
+	c->cell[0] = sw_guard_cell(shell, sw_source_cell(hash, at, 0, cells));
+	c->cell[1] = sw_guard_cell(shell, sw_source_cell(hash, at, 1, cells));
 	return c->cell[0] && c->cell[1];
 }
 
@@ -167,14 +154,17 @@ SW_INLINE u32 sw_guard_source(void *shell, const volatile struct sw_conf *conf, 
 			      const u32 addr[4], u32 v6, u64 now, bool take, struct sw_judgement *j)
 {
 	for (u32 i = 0; i < SW_GUARD_ROWS; i++) {
-		const struct sw_guard_row *row = &r->row[i];
+		u32 at = i;
 		struct sw_pair c;
+
+		SW_OPAQUE(at); /* with a mask of its own: older verifiers forget what they knew of a number on the stack */
+		const struct sw_guard_row *row = &r->row[at & (SW_GUARD_ROWS - 1)];
 
 		if (i >= r->rows)
 			break;
 		if (row->v6 != v6)
 			continue;
-		if (!sw_source_pair(shell, conf, r, i, addr, j->addr, &c))
+		if (!sw_source_pair(shell, conf, row, i, r->cells, addr, j->addr, &c))
 			return SW_V_PASS_ERROR;
 		if (take) {
 			sw_pair_take(&c, now, &row->limit);
@@ -338,20 +328,6 @@ SW_INLINE void sw_guard_judge(void *shell, const volatile struct sw_conf *conf, 
 }
 
 /* --- services that this host answers ------------------------------------------------------------------------------- */
-/* `netns`: the namespace whose stack answers; the same address may be another host's in the next one. */
-SW_INLINE u64 sw_local_hash(const volatile struct sw_conf *conf, u32 netns, const u32 addr[4], u16 port)
-{
-	u64 h = sw_guard_hash(conf, addr, 0x20000 + port) + netns * (conf->guard_key[4] | 1);
-
-	h = (h ^ h >> 33) * 0xff51afd7ed558ccdULL;
-	return h ^ h >> 33;
-}
-
-SW_INLINE u32 sw_local_cell(u64 hash, u32 way)
-{
-	return SW_GUARD_LOCAL + (hash & (SW_LOCAL_SETS - 1)) * SW_LOCAL_WAYS + way;
-}
-
 /* Was a SYN-ACK of the service seen to leave this host's own stack, and none to be forwarded after it? */
 SW_INLINE bool sw_is_local(void *shell, u64 hash)
 {
@@ -361,7 +337,7 @@ SW_INLINE bool sw_is_local(void *shell, u64 hash)
 	for (u32 i = 0; i < SW_LOCAL_WAYS; i++) {
 		const u64 *word = sw_guard_cell(shell, sw_local_cell(hash, i));
 
-		known |= word && *word && !((*word ^ hash) >> 32);
+		known |= word && sw_local_is(*word, hash);
 	}
 	return known;
 }
@@ -378,7 +354,7 @@ SW_INLINE void sw_learn_local(void *shell, u64 hash, bool ours, u64 now)
 
 		if (!cell)
 			return;
-		bool same = *cell && !((*cell ^ hash) >> 32);
+		bool same = sw_local_is(*cell, hash);
 		if (same && !ours)
 			*(volatile u64 *)cell = 0;
 		age = same ? ~0ULL : *cell ? (u32)(tick - (u32)*cell) : ~0ULL - 1;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Millions of random and mutated frames through the programs (mutate.bpf.c): none is dropped while the guard is off or in its
- * dry run, none goes uncounted, in enforce nothing is dropped that was not counted as such, and the books balance. */
+ * dry run, none goes uncounted, in enforce nothing is dropped that was not counted as such, and the books balance. And what
+ * comes in alone makes nobody believe it: no source verified, no entry protected, no SYN without a verdict, none that passes
+ * without a charge. */
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "../guards.h"
 #include "guard_store.h"
@@ -23,14 +26,22 @@
 	"cookie}\n" \
 	"deny: [192.0.2.0/30]\n"
 
+/* Everything passes, for reasons of several kinds, and each SYN is charged to one pair of cells per family: a second each, far
+ * more than passes while they come, so that the cells count them. */
+#define CHARGES \
+	"source:\n- {family: ipv4, prefix: 0, rate: 1/s, burst: 10000000}\n" \
+	"- {family: ipv6, prefix: 0, rate: 1/s, burst: 10000000}\n" \
+	"service: {default: {rate: 1/h, burst: 1, over: cookie}}\nfragments: pass\n"
+
 static const struct {
 	const char *name, *yaml;
-	bool drops;
+	bool drops, charges;
 	u32 share; /* of all frames, in the sum of these */
 } modes[] = {
-	{"guard off", "mode: off\n", false, 8},
-	{"dry run", "mode: dry-run\n" RULES, false, 1},
-	{"enforce", "mode: enforce\n" RULES, true, 1},
+	{"guard off", "mode: off\n", false, false, 7},
+	{"charges", "mode: enforce\n" CHARGES, false, true, 1},
+	{"dry run", "mode: dry-run\n" RULES, false, false, 1},
+	{"enforce", "mode: enforce\n" RULES, true, false, 1},
 };
 #define SHARES      10
 #define HOOK_SHARES 8 /* XDP gets 4 of 8, each of the others one */
@@ -80,6 +91,57 @@ static void laws(struct synwave_bpf *skel, const char *hook)
 	printf("%s: %llu handshakes and %llu teardowns in the books, which balance\n", hook, b[SW_HS_STARTED],
 	       b[SW_TD_STARTED]);
 	snapshot_free(&m);
+}
+
+static u64 monotonic(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * SW_NS_PER_S + now.tv_nsec;
+}
+
+/* How far the cells of the two rows of CHARGES are ahead of `from`, in SYNs. */
+static u64 charged_since(struct synwave_bpf *skel, u64 from)
+{
+	u64 sum = 0;
+
+	for (u32 at = 0, had = 0; had < 2 && at < SW_GUARD_SOURCE_CELLS; at++) {
+		u64 cell = 0;
+
+		bpf_map__lookup_elem(skel->maps.guard_cells, &at, sizeof(at), &cell, sizeof(cell), 0);
+		if (!cell || at / sw_guard_cells(2) % 2) /* both cells of a pair say the same */
+			continue;
+		sum += cell > from ? (cell - from) / SW_NS_PER_S : 0;
+		had++;
+	}
+	return sum;
+}
+
+/* One hook saw all of it, and it came in: nobody proved anything. */
+static void believes_nobody(struct synwave_bpf *skel, const char *hook)
+{
+	const struct sw_conf *conf = (const struct sw_conf *)&skel->rodata->conf;
+	struct sw_live live[SW_WAYS];
+	u32 verified = 0, kept = 0, proved = 0;
+	struct sw_verified line;
+	struct sw_set set;
+
+	for (u32 at = 0; at < SW_VERIFIED_SETS; at++) {
+		bpf_map__lookup_elem(skel->maps.guard_verified, &at, sizeof(at), &line, sizeof(line), 0);
+		for (int i = 0; i < SW_VERIFIED_WAYS; i++)
+			verified += line.way[i] != 0;
+	}
+	for (u32 at = 0; at < conf->sets; at++) {
+		bpf_map__lookup_elem(skel->maps.sets, &at, sizeof(at), &set, sizeof(set), 0);
+		bpf_map__lookup_elem(skel->maps.live, &at, sizeof(at), live, conf->live_ways * sizeof(*live), 0);
+		kept += set.kept != 0;
+		for (u32 i = 0; i < conf->live_ways; i++)
+			proved += set.used >> i & 1 && live[i].flags & SW_C_PROVED;
+	}
+	TEST(!verified && !kept && !proved,
+	     "%s: frames that came in verified %u sources, proved %u connections in %u sets", hook, verified, proved,
+	     kept);
 }
 
 static struct mutate_bpf *driver_load(const struct input_hook *hook, u64 seed)
@@ -161,6 +223,7 @@ static void one_mode(struct mutate_bpf *d, struct synwave_bpf *skel, const struc
 	char line[200];
 
 	set_guard(skel, modes[m].yaml);
+	u64 start = monotonic();
 	memset(r, 0, sizeof(*r));
 	input_stats(skel, &a);
 	run(d, hook, frames);
@@ -174,14 +237,26 @@ static void one_mode(struct mutate_bpf *d, struct synwave_bpf *skel, const struc
 	u64 would =
 		sum(b.verdict, SW_V_FIRST_WOULD, SW_VERDICT_COUNT) - sum(a.verdict, SW_V_FIRST_WOULD, SW_VERDICT_COUNT);
 	bool guarded = m && !hook->egress;
+	/* what may be a SYN, and what the guard judged besides: SYNs to oneself, other segments in cut fragments */
+	u64 syns = b.kind[SW_KIND_SYN] - a.kind[SW_KIND_SYN];
+	for (enum sw_reason why = 0; !modes[m].charges && why < SW_REASON_COUNT; why++)
+		if (why == SW_CUT || why == SW_TAGS || why == SW_BAD_IP6_EXT)
+			syns += b.ignored[why] - a.ignored[why];
+	u64 pass = judged - drops - would;
 
 	snprintf(line, sizeof(line), "%s, %s: %llu random frames, ", hook->name, modes[m].name, r->runs);
 	TEST(r->runs == frames && !r->unmade, "%s%llu not made, of %llu", line, r->unmade, frames);
 	TEST(counted == r->runs, "%s%llu counted", line, counted);
 	TEST(r->others == (guarded && modes[m].drops ? drops : 0), "%s%llu not passed, %llu counted as dropped", line,
 	     r->others, drops);
-	TEST(guarded ? judged > r->runs / 1000 && (modes[m].drops ? drops : would) > judged / 2 : !judged,
-	     "%s%llu judged, %llu dropped, %llu would be", line, judged, drops, would);
+	if (guarded && modes[m].charges)
+		TEST(!drops && !would && charged_since(skel, monotonic()) <= pass && pass <= charged_since(skel, start),
+		     "%s%llu passed, between %llu and %llu charged", line, pass, charged_since(skel, monotonic()),
+		     charged_since(skel, start));
+	else
+		TEST(guarded ? judged > r->runs / 1000 && (modes[m].drops ? drops : would) > judged / 2 : !judged,
+		     "%s%llu judged, %llu dropped, %llu would be", line, judged, drops, would);
+	TEST(!guarded || judged >= syns, "%s%llu may be SYNs, %llu of them judged", line, syns, judged);
 	if (r->others && !(guarded && modes[m].drops)) {
 		printf("# verdict %d:\n", r->first);
 		input_hex(r->bytes, r->first_len);
@@ -200,6 +275,8 @@ void test_random(u64 frames, u64 seed)
 		for (size_t m = 0; m < SW_ARRAY_SIZE(modes); m++)
 			one_mode(d, skel, hook, m, mine * modes[m].share / SHARES);
 		laws(skel, hook->name);
+		if (!hook->egress)
+			believes_nobody(skel, hook->name);
 		synwave_bpf__destroy(skel);
 		mutate_bpf__destroy(d);
 	}

@@ -260,10 +260,14 @@ static __always_inline u32 guard_over(void *ctx, bool xdp, struct scratch *w)
 {
 	if (replay)
 		return SW_V_CHALLENGE_SERVICE;
-	if (!guard_is_local(w, w->judgement.local))
+	if (!may_answer())
 		return SW_V_DROP_NOT_LOCAL;
-	if (w->packet.options_size && !w->packet.options_done)
-		parse_options(ctx, xdp);
+	if (w->packet.options_size && !w->packet.options_done) {
+		if (xdp)
+			xdp_options(ctx);
+		else
+			skb_options(ctx);
+	}
 	return xdp ? xdp_challenge(ctx) : skb_challenge(ctx);
 }
 
@@ -300,8 +304,8 @@ static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, str
 		verdict = guard_over(ctx, xdp, w);
 	verdict = guard_mercy(verdict, r->flags);
 	w->judgement.verdict = verdict; /* from here on a number in memory: the verifier follows what comes once */
+	w->charge = 1; /* by the hook: one call deeper, and older verifiers find the stack too deep */
 	SW_STAGE();
-	guard_charge();
 	return guard_act(w, st, r, w->judgement.verdict);
 }
 
@@ -316,9 +320,7 @@ static __always_inline u32 guard_ack(void *ctx, bool xdp, struct scratch *w, str
 		return SW_ACT_PASS;
 	if (known() > SW_KNOWN_ASKED)
 		return SW_ACT_PASS;
-	const struct sw_limit_value *own =
-		r->services ? sw_guard_limit(NULL, gen, target_addr(&w->packet), target_port(&w->packet)) : NULL;
-	if (!guard_is_local(w, own ? own->limit.local : r->other.local))
+	if (!may_answer())
 		return SW_ACT_PASS;
 	int valid = xdp ? xdp_cookie(ctx) : skb_cookie(ctx);
 	if (valid < 0)
@@ -379,6 +381,7 @@ static __always_inline u32 guard_any(void *ctx, bool xdp)
 
 	if (!w || !st)
 		return SW_ACT_PASS;
+	w->charge = 0;
 	w->for_us = !has_mac() || (xdp ? xdp_for_us(ctx) : ((struct __sk_buff *)ctx)->pkt_type == PACKET_HOST);
 	if (w->unread)
 		act = guard_unread(w, st);

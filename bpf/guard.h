@@ -115,18 +115,27 @@ static __always_inline u16 target_port(const struct sw_packet *p)
 	return p->from ? p->key.port[0] : p->key.port[1];
 }
 
-/* Does this host's own stack answer for the service that the segment is for? `said`: enum sw_local of its row. Whatever is
- * said, a frame for another host's MAC is not ours, nor is a loopback address on a wire. */
-static __always_inline bool guard_is_local(const struct scratch *w, u32 said)
+/* May the guard answer the segment in the scratch: does this host's own stack answer for its service? Whatever is learned or
+ * said, a frame for another host's MAC is not ours, nor is a loopback address on a wire. To the verifier, too, a function of
+ * its own: the stack. */
+__attribute__((noinline)) int may_answer(void)
 {
+	u32 gen;
+	struct scratch *w = workplace();
+	const struct sw_guard_rules *r = guard_now(&gen);
+
+	if (!w || !r)
+		return false;
 	const u32 *to = target_addr(&w->packet);
+	u16 port = target_port(&w->packet);
+	const struct sw_limit_value *own = r->services ? sw_guard_limit(NULL, gen, to, port) : NULL;
+	u32 said = own ? own->limit.local : r->other.local;
 	bool loopback = w->packet.v6 ? !(to[0] | to[1] | to[2] | (to[3] ^ bpf_htonl(1)))
 				     : (to[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
 
 	if (!w->for_us || loopback || said == SW_LOCAL_NO)
 		return false;
-	return said == SW_LOCAL_YES ||
-	       sw_is_local(NULL, sw_local_hash(&conf, netns, to, target_port(&w->packet)));
+	return said == SW_LOCAL_YES || sw_is_local(NULL, sw_local_hash(&conf, netns, to, port));
 }
 
 /* A SYN-ACK leaves, of this host's own stack or forwarded: whose service is it? */

@@ -202,7 +202,8 @@ struct scratch {
 	u8 cookie; /* what the guard found out: the ACK brings a valid cookie */
 	u8 for_us; /* the frame is for this host's own MAC address, or there is none */
 	u16 unread; /* enum sw_reason: why the parser stopped before the flags of what may be a SYN; 0: it did not */
-	u16 pad;
+	u8 charge; /* a SYN was judged, and is still to be charged */
+	u8 pad;
 	struct sw_trace trace;
 	u8 options[SW_OPTIONS_ROOM + 4];
 };

@@ -114,16 +114,26 @@ __attribute__((noinline)) int prove(void)
 }
 
 /* --ingress-only: the answers are never seen, but the kernel knows whether there is a socket past its handshake. */
-static __always_inline void ask_kernel(void *ctx, const struct scratch *w)
+static __always_inline bool has_socket(void *ctx)
 {
-	struct bpf_sock *sk = cookie_socket(ctx, &w->packet);
+	struct scratch *w = workplace();
+	struct bpf_sock *sk = w ? cookie_socket(ctx, &w->packet) : NULL;
 
 	if (!sk)
-		return;
+		return false;
 	u32 state = sk->state;
 	bpf_sk_release(sk);
-	if (1u << (state & 31) & SOCKET_PAST_HANDSHAKE)
-		prove();
+	return 1u << (state & 31) & SOCKET_PAST_HANDSHAKE;
+}
+
+__attribute__((noinline)) int xdp_has_socket(struct xdp_md *ctx)
+{
+	return has_socket(ctx);
+}
+
+__attribute__((noinline)) int skb_has_socket(struct __sk_buff *skb)
+{
+	return has_socket(skb);
 }
 
 /* The reason is not counted yet: a hook that could not read far enough may try again. */
@@ -239,8 +249,8 @@ static __always_inline void go_on(void *ctx, bool xdp, u32 ifindex)
 			skb_options(ctx);
 	}
 	track(ifindex);
-	if (w->step.ask)
-		ask_kernel(ctx, w);
+	if (w->step.ask && (xdp ? xdp_has_socket(ctx) : skb_has_socket(ctx)))
+		prove();
 }
 
 SEC("xdp.frags")
@@ -257,7 +267,12 @@ int synwave_xdp(struct xdp_md *ctx)
 	u32 who = classify(why, w);
 	if (!who)
 		return XDP_PASS;
-	u32 act = guarded(w) ? xdp_guard(ctx) : SW_ACT_PASS;
+	u32 act = SW_ACT_PASS;
+	if (guarded(w)) {
+		act = xdp_guard(ctx);
+		if (w->charge)
+			guard_charge();
+	}
 	if (who & FOR_TRACKER && !(1u << (act & 31) & NOT_TRACKED))
 		go_on(ctx, true, ctx->ingress_ifindex);
 	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;
@@ -320,7 +335,12 @@ static __always_inline int ingress(struct __sk_buff *skb, bool l3)
 
 	if (!w || !who)
 		return TC_ACT_UNSPEC; /* the next program, or go on */
-	u32 act = guarded(w) ? skb_guard(skb) : SW_ACT_PASS;
+	u32 act = SW_ACT_PASS;
+	if (guarded(w)) {
+		act = skb_guard(skb);
+		if (w->charge)
+			guard_charge();
+	}
 	if (who & FOR_TRACKER && !(1u << (act & 31) & NOT_TRACKED))
 		go_on(skb, false, skb->ifindex);
 	return act == SW_ACT_DROP        ? TC_ACT_SHOT

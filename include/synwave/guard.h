@@ -28,8 +28,6 @@ struct sw_judgement {
 	u32 row; /* of the source limit that was over */
 	u64 service_hash; /* of the address and port that the SYN is for */
 	u32 addr[4]; /* of the source, masked by that row */
-	u32 local; /* enum sw_local: what the rules say of the service */
-	u32 pad;
 };
 
 SW_TABLE u8 sw_act_of[SW_VERDICT_COUNT] = {
@@ -263,7 +261,6 @@ SW_INLINE u32 sw_guard_service(void *shell, const struct sw_guard_rules *r, u32 
 	const struct sw_limit *l = own ? &own->limit : &r->other;
 	struct sw_pair c;
 
-	j->local = l->local;
 	if (!l->interval)
 		return SW_V_PASS_WITHIN;
 	if (own) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Where a connection lies, and the small table that most segments touch alone: 30 fingerprints in a cache line. */
+/* Where a connection lies, and the small table that most segments touch alone: 29 fingerprints in a cache line. */
 #ifndef SYNWAVE_TAGS_H
 #define SYNWAVE_TAGS_H
 

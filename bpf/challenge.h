@@ -153,7 +153,9 @@ static __always_inline bool answer_skb(struct __sk_buff *skb, struct scratch *w)
 	u32 at = w->packet.ip_at;
 	u8 mac[12], back[12];
 
-	if (bpf_skb_change_tail(skb, at + r->out_size, 0))
+	/* The kernel shortens nothing to less than where the SYN's own TCP header was, behind options and extension headers: then
+	 * the frame stays longer than its packet, as any Ethernet frame may be. */
+	if (bpf_skb_change_tail(skb, at + r->out_size, 0) && skb->len < at + r->out_size)
 		return false;
 	if (at && bpf_skb_load_bytes(skb, 0, mac, 12))
 		return false;
@@ -252,7 +254,7 @@ __attribute__((noinline)) int is_copy(void)
 		return false;
 	if (!w->tag)
 		locate_set(w);
-	return shelf_of(&f, w->at) && sw_is_copy(&f, w->tag, &w->packet);
+	return shelf_of(&f, w->at) && sw_is_copy(&f, w->tag, &w->packet, w->now);
 }
 
 /* What becomes of a SYN over its service's limit where the rule says `over: cookie`. */
@@ -292,9 +294,9 @@ static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, str
 	const struct sw_guard_rules *r = guard_now(&gen);
 	const struct sw_guard *g = bpf_map_lookup_elem(&guard, &zero);
 
+	w->now = clock();
 	if (!r || (g && g->attachments > 1 && is_copy()))
 		return SW_ACT_PASS;
-	w->now = clock();
 	sw_guard_weigh(NULL, &conf, r, gen, &w->packet, w->now, &w->judgement);
 	SW_STAGE();
 	verdict = w->judgement.verdict;

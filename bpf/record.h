@@ -39,17 +39,19 @@ static __always_inline void record_service(const struct sw_step *s, const struct
 		bool counted = !(s->events >> SW_EV_SYNACK_NEW & 1); /* its SYN-ACK, when another hook saw it */
 
 		service_add(&fresh, s->events);
-		fresh.syn += s->syn_seen;
+		u32 syn = s->syn_seen && !s->anew; /* a SYN on a connection that lived was not counted as a new one */
+
+		fresh.syn += syn;
 		fresh.synack += counted;
 		long err = bpf_map_update_elem(&services, &key, &fresh, BPF_NOEXIST);
 		v = err ? bpf_map_lookup_elem(&services, &key) : NULL; /* another CPU was first? */
 		if (v) {
 			service_add(v, s->events);
-			v->syn += s->syn_seen;
+			v->syn += syn;
 			v->synack += counted;
 		}
 		if (!err || v) {
-			st->other.syn -= s->syn_seen;
+			st->other.syn -= syn;
 			st->other.synack -= counted;
 			return;
 		}

@@ -43,7 +43,9 @@ static __always_inline void call_for(struct scratch *w)
 /* Which services this host answers: its own SYN-ACKs say so. */
 static __always_inline void learn(const struct scratch *w, u64 now)
 {
-	if (w->packet.kind == SW_KIND_SYN_ACK && w->packet.seen_at & 1 && (w->packet.local || w->step.answered))
+	bool answer = w->step.answered && w->step.syn_seen; /* forwarded, to a SYN that came by: of another host's service */
+
+	if (w->packet.kind == SW_KIND_SYN_ACK && w->packet.seen_at & 1 && (w->packet.local || answer))
 		guard_learn(&w->packet, now);
 }
 
@@ -114,10 +116,9 @@ __attribute__((noinline)) int prove(void)
 }
 
 /* --ingress-only: the answers are never seen, but the kernel knows whether there is a socket past its handshake. */
-static __always_inline bool has_socket(void *ctx)
+static __always_inline bool has_socket(void *ctx, const struct scratch *w)
 {
-	struct scratch *w = workplace();
-	struct bpf_sock *sk = w ? cookie_socket(ctx, &w->packet) : NULL;
+	struct bpf_sock *sk = cookie_socket(ctx, &w->packet);
 
 	if (!sk)
 		return false;
@@ -126,14 +127,62 @@ static __always_inline bool has_socket(void *ctx)
 	return 1u << (state & 31) & SOCKET_PAST_HANDSHAKE;
 }
 
+/* The segment is for another host, and this one forwards it. */
+static __always_inline bool is_forwarded(void *ctx, u32 ifindex, const struct scratch *w)
+{
+	struct fib_lookup fib = {.family = w->packet.v6 ? AF_INET6 : AF_INET, .l4_protocol = IPPROTO_TCP, .ifindex = ifindex};
+	u32 from = w->packet.from & 1;
+	const u32 *src = w->packet.key.addr[from], *dst = w->packet.key.addr[from ^ 1];
+
+	fib.src[0] = w->packet.v6 ? src[0] : src[3];
+	fib.dst[0] = w->packet.v6 ? dst[0] : dst[3];
+	SW_UNROLL
+	for (int i = 1; i < 4 && w->packet.v6; i++) {
+		fib.src[i] = src[i];
+		fib.dst[i] = dst[i];
+	}
+	long ret = bpf_fib_lookup(ctx, (void *)&fib, sizeof(fib), 0);
+
+	return ret >= 0 && 1u << (ret & 31) & FIB_FORWARDED;
+}
+
 __attribute__((noinline)) int xdp_has_socket(struct xdp_md *ctx)
 {
-	return has_socket(ctx);
+	struct scratch *w = workplace();
+
+	return w && has_socket(ctx, w);
 }
 
 __attribute__((noinline)) int skb_has_socket(struct __sk_buff *skb)
 {
-	return has_socket(skb);
+	struct scratch *w = workplace();
+
+	return w && has_socket(skb, w);
+}
+
+__attribute__((noinline)) int xdp_is_forwarded(struct xdp_md *ctx)
+{
+	struct scratch *w = workplace();
+
+	return w && is_forwarded(ctx, ctx->ingress_ifindex, w);
+}
+
+__attribute__((noinline)) int skb_is_forwarded(struct __sk_buff *skb)
+{
+	struct scratch *w = workplace();
+
+	return w && is_forwarded(skb, skb->ifindex, w);
+}
+
+/* Answers what the step asked. */
+static __always_inline void answer(void *ctx, bool xdp, const struct scratch *w)
+{
+	bool yes = xdp ? xdp_has_socket(ctx) : skb_has_socket(ctx);
+
+	if (!yes && w->step.ask == SW_ASK_SOCKET_OR_ROUTE)
+		yes = xdp ? xdp_is_forwarded(ctx) : skb_is_forwarded(ctx);
+	if (yes)
+		prove();
 }
 
 /* The reason is not counted yet: a hook that could not read far enough may try again. */
@@ -249,8 +298,8 @@ static __always_inline void go_on(void *ctx, bool xdp, u32 ifindex)
 			skb_options(ctx);
 	}
 	track(ifindex);
-	if (w->step.ask && (xdp ? xdp_has_socket(ctx) : skb_has_socket(ctx)))
-		prove();
+	if (w->step.ask)
+		answer(ctx, xdp, w);
 }
 
 SEC("xdp.frags")

@@ -18,4 +18,21 @@
 /* enum of linux/bpf.h (BPF_TCP_*): ESTABLISHED 1, FIN_WAIT1 4, FIN_WAIT2 5, CLOSE_WAIT 8, LAST_ACK 9, CLOSING 11 */
 #define SOCKET_PAST_HANDSHAKE (1u << 1 | 1u << 4 | 1u << 5 | 1u << 8 | 1u << 9 | 1u << 11)
 
+/* struct bpf_fib_lookup of linux/bpf.h, whose later members older kernels do not name. Addresses: network order. */
+struct fib_lookup {
+	u8 family;
+	u8 l4_protocol;
+	u16 sport, dport, tot_len;
+	u32 ifindex;
+	u32 tos;
+	u32 src[4];
+	u32 dst[4];
+	u8 more[16];
+};
+_Static_assert(sizeof(struct fib_lookup) == 64, "struct bpf_fib_lookup");
+#define AF_INET  2 /* linux/socket.h */
+#define AF_INET6 10
+/* Results that mean "another host's": SUCCESS 0, UNSUPP_LWT 6, NO_NEIGH 7, FRAG_NEEDED 8 */
+#define FIB_FORWARDED (1u << 0 | 1u << 6 | 1u << 7 | 1u << 8)
+
 #endif

@@ -22,15 +22,19 @@ struct sw_step {
 	u8 from; /* role of its sender */
 	u8 verified; /* the client proved its address: it knows a number that was sent to that address alone */
 	u8 answered; /* the server's SYN-ACK was seen where it belongs, for the first time */
-	u8 ask; /* --ingress-only: only the kernel can say whether this connection is real */
+	u8 ask; /* --ingress-only: only the kernel can say whether this connection is real; enum sw_ask */
 	u8 inside; /* its sender cannot be on the other end's side */
 	u8 cookie; /* set by the caller: the ACK carries a valid SYN cookie */
 	u8 was[2]; /* states before it */
+	u8 was_done; /* so was the handshake */
 	u8 listen; /* somebody wants to be told ... */
 	u8 told; /* ... and the struct sw_trace was filled */
-	u8 pad[4];
+	u8 pad[3];
 	u8 book[SW_BOOK_COUNT]; /* what to add to the books of the set */
 };
+
+/* What the shell asks the kernel after a step: does this host have the connection's socket? Or: that, or is it forwarded? */
+enum sw_ask { SW_ASK_NOTHING, SW_ASK_SOCKET, SW_ASK_SOCKET_OR_ROUTE };
 
 SW_INLINE void sw_event(struct sw_step *s, enum sw_event e)
 {
@@ -95,10 +99,21 @@ SW_INLINE bool sw_is_inside(const volatile struct sw_conf *conf, const struct sw
 	return p->inside | other_side | !!conf->both_ways;
 }
 
-/* The two ends were first seen at different hooks or interfaces: whoever stands at one of them cannot have sent both. */
+/* The two ends were first seen at different hooks or interfaces, so that nobody at one of them has sent both; or both are this
+ * host. */
 SW_INLINE bool sw_two_sides(const volatile struct sw_conf *conf, const struct sw_conn *c)
 {
-	return conf->both_ways || c->seen_at[SW_CLIENT] != c->seen_at[SW_SERVER];
+	u32 local = SW_C_CLIENT_LOCAL | SW_C_SERVER_LOCAL;
+
+	return conf->both_ways || c->seen_at[SW_CLIENT] != c->seen_at[SW_SERVER] || (c->flags & local) == local;
+}
+
+/* A segment that claims to be of this host's own end, and did not leave its stack: forged, or the copy of one that did, seen on
+ * its way (loopback, a container's). It says nothing. */
+SW_INLINE bool sw_is_impostor(const volatile struct sw_conf *conf, const struct sw_conn *c, const struct sw_packet *p,
+			      u32 from)
+{
+	return c->flags & (from == SW_CLIENT ? SW_C_CLIENT_LOCAL : SW_C_SERVER_LOCAL) && !p->local && !conf->both_ways;
 }
 
 /* Closes the open accounts of a connection that ends here. */
@@ -217,7 +232,7 @@ SW_INLINE void sw_begin_cookie(struct sw_conn *c, const struct sw_packet *p, u64
 	server->isn = p->ack - 1;
 	server->nxt = p->ack;
 	client->flags = SW_E_ISN;
-	server->flags = SW_E_ISN | SW_E_SEEN; /* its SYN-ACK was ours */
+	server->flags = SW_E_ISN; /* its SYN-ACK was ours: it is waited for until it speaks itself, which proves the rest */
 	c->flags |= SW_C_SERVER_LOCAL;
 	client->state = server->state = SW_ESTABLISHED;
 	sw_handshake_open(c, s);

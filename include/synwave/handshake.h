@@ -165,7 +165,9 @@ SW_INLINE void sw_on_synack(const volatile struct sw_conf *conf, struct sw_conn 
 	bool simopen = c->flags & SW_C_SIMOPEN;
 
 	if (sw_refused(c) && from == SW_SERVER && sw_covers(y, p->ack) &&
-	    !(x->flags & SW_E_OFFER && x->isn == p->seq)) {
+	    !(x->flags & SW_E_OFFER && x->isn == p->seq) && (s->inside || !(c->flags & SW_C_ANSWERED))) {
+		if (s->inside && sw_two_sides(conf, c))
+			c->flags |= SW_C_ANSWERED;
 		c->rival.flags = 0;
 		sw_offer(&c->rival, p);
 		c->rival_ns = now;
@@ -187,7 +189,8 @@ SW_INLINE void sw_on_synack(const volatile struct sw_conf *conf, struct sw_conn 
 			x->nxt = nxt;
 		if (!c->synack_ns)
 			c->synack_ns = now;
-		sw_answered(conf, c, from, s);
+		if (s->inside && from == SW_SERVER && sw_two_sides(conf, c))
+			c->flags |= SW_C_ANSWERED;
 		return;
 	}
 	if ((x->flags & SW_E_OFFER) && !(simopen && x->state == SW_SYN_SENT)) {

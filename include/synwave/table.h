@@ -56,26 +56,32 @@ SW_INLINE enum sw_known sw_known(const struct sw_shelf *f, u16 tag, const struct
 	return f->half[half].state == SW_LISTEN ? SW_KNOWN_ASKED : SW_KNOWN_HALF;
 }
 
-/* Is the SYN a copy of one that was judged at another attachment? A SYN has three copies at most, then it is judged again:
- * who reaches two interfaces gets no more than that for free. Read without the lock, as sw_known. */
-SW_INLINE bool sw_is_copy(const struct sw_shelf *f, u16 tag, const struct sw_packet *p)
+/* Is the SYN a copy of one that came in at another attachment within the last second, and was judged there? A SYN has three
+ * copies at most, then it is judged again: who reaches two interfaces gets no more than that for free. Read without the lock,
+ * as sw_known. */
+SW_INLINE bool sw_is_copy(const struct sw_shelf *f, u16 tag, const struct sw_packet *p, u64 now)
 {
 	u32 way = sw_find(f, tag, &p->key), half = way - f->conf->live_ways, flags, isn, seen_at;
+	u64 first;
 
 	if (way < f->conf->live_ways) {
 		const struct sw_live *l = &f->live[way];
+		if (l->flags & SW_C_RESET)
+			return false;
+		first = l->first_ns;
 		flags = l->flags;
 		isn = l->end[SW_CLIENT].isn;
 		seen_at = l->seen_at[SW_CLIENT];
 	} else if (half < f->conf->half_ways) {
 		const struct sw_half *h = &f->half[half];
+		first = h->first_ns;
 		flags = h->flags;
 		isn = h->isn[SW_CLIENT];
 		seen_at = h->seen_at[SW_CLIENT];
 	} else {
 		return false;
 	}
-	return isn == p->seq && seen_at != p->seen_at && p->from == !!(flags & SW_C_CLIENT_HI) &&
+	return isn == p->seq && seen_at != p->seen_at && !(seen_at & 1) && now - first < SW_NS_PER_S && p->from == !!(flags & SW_C_CLIENT_HI) &&
 	       SW_ORIGIN(flags) == SW_ORIGIN_SYN && (flags & SW_C_COPIES) != SW_C_COPIES;
 }
 
@@ -401,7 +407,7 @@ SW_INLINE void sw_meet_conn(const volatile struct sw_conf *conf, struct sw_conn 
 		sw_begin_midstream(c, p, now, s);
 	s->from = sw_role(c, p);
 	sw_seen(c, p, s->from);
-	sw_note_solid(c, p, s);
+	sw_note_solid(c, p, s->from);
 }
 
 /* All ways of a stage meet in memory before the next begins: the verifier follows each stage once. */
@@ -414,14 +420,21 @@ SW_INLINE void sw_segment(const struct sw_shelf *f, u16 tag, const struct sw_pac
 		return;
 	}
 	SW_STAGE();
+	if (!s->fresh && sw_is_impostor(f->conf, c, p, sw_role(c, p))) {
+		s->way = s->came;
+		return;
+	}
 	sw_meet_conn(f->conf, c, p, now, s);
 	SW_STAGE();
 	s->was[0] = c->end[0].state;
 	s->was[1] = c->end[1].state;
+	s->was_done = !!(c->flags & SW_C_HS_DONE);
 	if (s->listen)
 		trace->changed_ns = s->fresh ? 0 : c->changed_ns;
 	if (!s->fresh || p->kind == SW_KIND_FIN)
 		sw_track(f->conf, c, p, s->from & 1, now, s);
+	SW_STAGE();
+	sw_judge_proof(f->conf, c, p, now, s);
 	SW_STAGE();
 	s->server = c->flags & SW_C_CLIENT_HI ? 0 : 1;
 	s->syn_seen = SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;

@@ -26,6 +26,7 @@ struct trust {
 	struct engine e;
 	u64 now;
 	u32 verified, answered, proved, asked;
+	bool forwards; /* this host is a router */
 };
 
 static void begin(struct trust *t, bool one_way)
@@ -56,7 +57,13 @@ static void feed(struct trust *t, struct sw_packet p)
 		sw_table_step(&f, sw_tag_of(hash), &p, t->now, &step, &c, &trace);
 	t->verified += step.verified;
 	t->answered += step.answered;
-	t->asked += step.ask;
+	t->asked += !!step.ask;
+	/* the shell asks the kernel, and hears that the segment is forwarded */
+	if (step.ask == SW_ASK_SOCKET_OR_ROUTE && t->forwards) {
+		step.verified = 0;
+		t->proved += sw_table_proved(&f, sw_tag_of(hash), &p, t->now, &step, &c);
+		t->verified += step.verified;
+	}
 }
 
 /* Entries that are protected, or said to be proved. */
@@ -134,7 +141,7 @@ static const struct {
 		u32 seq, ack;
 		u16 len;
 	} segment[6];
-	bool one_way, proved, verified;
+	bool one_way, proved, verified, forwards;
 } rows[] = {
 #define C(seen, flags, seq, ack, len) \
 	{ \
@@ -149,6 +156,7 @@ static const struct {
 #define A  SW_TCP_ACK
 #define FA (SW_TCP_FIN | SW_TCP_ACK)
 #define R  SW_TCP_RST
+#define RA (SW_TCP_RST | SW_TCP_ACK)
 	{"handshake with this host",
 	 {C(OUTSIDE, S, 1, 0, 0), V(OURS_NO_SOCKET, SA, 9, 2, 0), C(OUTSIDE, A, 2, 10, 0)},
 	 .proved = true,
@@ -201,11 +209,27 @@ static const struct {
 	 .verified = true},
 	{"met in the middle, a forwarded ACK may answer what was forged",
 	 {C(OUTSIDE, A, 5, 6, 7), V(FORWARDED, A, 6, 12, 0)}},
-	{"one way: through two interfaces",
+	{"one way, a router: through two interfaces",
 	 {C(OUTSIDE, S, 1, 0, 0), V(OTHER_SIDE, SA, 9, 2, 0), C(OUTSIDE, A, 2, 10, 0)},
 	 .one_way = true,
+	 .forwards = true,
 	 .proved = true,
 	 .verified = true},
+	{"one way, a host with two uplinks: forged at both",
+	 {C(OUTSIDE, S, 1, 0, 0), V(OTHER_SIDE, SA, 9, 2, 0), C(OUTSIDE, A, 2, 10, 0)},
+	 .one_way = true},
+	{"answered, refused by a forger, and answered by him",
+	 {C(OUTSIDE, S, 1, 0, 0), V(OURS_NO_SOCKET, SA, 9, 2, 0), V(FORGED, RA, 10, 2, 0), V(FORGED, SA, 77, 2, 0),
+	  C(OUTSIDE, A, 2, 78, 0)}},
+	{"forwarded, refused by a forger, and answered by him",
+	 {C(OUTSIDE, S, 1, 0, 0), V(FORWARDED, SA, 9, 2, 0), V(FORGED, RA, 10, 2, 0), V(FORGED, SA, 77, 2, 0),
+	  C(OUTSIDE, A, 2, 78, 0)}},
+	{"a forged segment, forwarded; the other host's RST",
+	 {C(OUTSIDE, FA, 5, 6, 0), C(FORWARDED, FA, 5, 6, 0), V(OTHER_SIDE, RA, 6, 6, 0), V(FORWARDED, RA, 6, 6, 0),
+	  C(OUTSIDE, FA, 5, 6, 0)}},
+	{"the same, seen at the inner interface alone",
+	 {C(FORWARDED, A, 5, 6, 9), V(OUTSIDE, R, 6, 0, 0), C(FORWARDED, A, 5, 6, 9)}},
+	{"both ends on this host", {C(OURS, S, 1, 0, 0), V(OURS, SA, 9, 2, 0), C(OURS, A, 2, 10, 0)}, .proved = true},
 	{"one way: all from one side",
 	 {C(OUTSIDE, S, 1, 0, 0), V(FORGED, SA, 9, 2, 0), C(OUTSIDE, A, 2, 10, 0)},
 	 .one_way = true},
@@ -220,6 +244,7 @@ static void test_rows(void)
 			struct trust t;
 
 			begin(&t, rows[i].one_way);
+			t.forwards = rows[i].forwards;
 			for (size_t k = 0; k < SW_ARRAY_SIZE(rows[i].segment) && rows[i].segment[k].flags; k++) {
 				struct sw_packet p =
 					segment(n, rows[i].segment[k].server, rows[i].segment[k].flags,
@@ -263,6 +288,38 @@ static void test_replaced(void)
 	engine_close(&t.e);
 }
 
+/* A client of this host uses its port again: its SYN left, so the answer that came in is believed. */
+static void test_reused(void)
+{
+	static const struct {
+		enum seen seen;
+		bool server;
+		u8 flags;
+		u32 seq, ack;
+	} segments[] = {{OURS, false, SW_TCP_SYN, 1, 0},
+			{OUTSIDE, true, SW_TCP_SYN | SW_TCP_ACK, 9, 2},
+			{OURS, false, SW_TCP_ACK, 2, 10},
+			{OURS_NO_SOCKET, false, SW_TCP_SYN, 700, 0},
+			{OUTSIDE, true, SW_TCP_SYN | SW_TCP_ACK, 900, 701},
+			{OURS, false, SW_TCP_ACK, 701, 901}};
+	struct trust t;
+	struct sw_conn c;
+	u32 fresh = 0;
+
+	begin(&t, false);
+	for (size_t k = 0; k < SW_ARRAY_SIZE(segments); k++) {
+		struct sw_packet p =
+			segment(0, segments[k].server, segments[k].flags, segments[k].seq, segments[k].ack, 0);
+		place(&p, segments[k].seen);
+		feed(&t, p);
+	}
+	for (u32 at = 0; at < t.e.conf.sets; at++)
+		for (u32 way = 0; way < SW_WAYS; way++)
+			fresh += engine_conn(&t.e, at, way, &c) && c.end[SW_CLIENT].isn == 700 && c.flags & SW_C_PROVED;
+	TEST(fresh == 1, "the new connection of this host's client is not there");
+	engine_close(&t.e);
+}
+
 /* Data keep a connection; silence ends it, however active it was before. */
 static void test_silence(void)
 {
@@ -298,5 +355,6 @@ void test_trust(void)
 	test_random_frames(true);
 	test_rows();
 	test_replaced();
+	test_reused();
 	test_silence();
 }

@@ -60,13 +60,28 @@ static __always_inline const struct sw_guard_rules *guard_now(u32 *gen)
 	return r && r->mode != SW_GUARD_OFF ? r : NULL;
 }
 
+static __always_inline const u32 *source_addr(const struct sw_packet *p)
+{
+	return p->from ? p->key.addr[1] : p->key.addr[0];
+}
+
+static __always_inline const u32 *target_addr(const struct sw_packet *p)
+{
+	return p->from ? p->key.addr[0] : p->key.addr[1];
+}
+
+static __always_inline u16 target_port(const struct sw_packet *p)
+{
+	return p->from ? p->key.port[0] : p->key.port[1];
+}
+
 /* A source that is limited or denied, for those who ask who it is. */
 static __always_inline void guard_note_source(const struct sw_guard_rules *r, const struct sw_packet *p,
 					      const struct sw_judgement *j, u64 now)
 {
 	u32 zero = 0, at = j->row, prefix = SW_TOP_DENIED;
 	struct sw_top *top = bpf_map_lookup_elem(&guard_top, &zero);
-	const u32 *addr = p->from ? p->key.addr[1] : p->key.addr[0];
+	const u32 *addr = source_addr(p);
 
 	if (!top)
 		return;
@@ -105,14 +120,15 @@ static __always_inline void guard_verified_client(const struct sw_packet *p, u32
 		sw_verify(NULL, &conf, server ? p->key.addr[0] : p->key.addr[1], p->v6, now);
 }
 
-static __always_inline const u32 *target_addr(const struct sw_packet *p)
+/* A source that no host has: an answer to it would go to somebody who does not own it, or to everybody. */
+static __always_inline bool is_martian(const u32 *src, const u32 *dst, bool v6)
 {
-	return p->from ? p->key.addr[0] : p->key.addr[1];
-}
+	u32 top = bpf_ntohl(v6 ? src[0] : src[3]) >> 24;
+	bool same = !((src[0] ^ dst[0]) | (src[1] ^ dst[1]) | (src[2] ^ dst[2]) | (src[3] ^ dst[3]));
 
-static __always_inline u16 target_port(const struct sw_packet *p)
-{
-	return p->from ? p->key.port[0] : p->key.port[1];
+	if (v6) /* ::/96 (unspecified, loopback), multicast */
+		return same || top == 0xff || !(src[0] | src[1] | src[2]);
+	return same || top == 0 || top == 127 || top >= 224;
 }
 
 /* May the guard answer the segment in the scratch: does this host's own stack answer for its service? Whatever is learned or
@@ -133,7 +149,7 @@ __attribute__((noinline)) int may_answer(void)
 	bool loopback = w->packet.v6 ? !(to[0] | to[1] | to[2] | (to[3] ^ bpf_htonl(1)))
 				     : (to[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
 
-	if (!w->for_us || loopback || said == SW_LOCAL_NO)
+	if (!w->for_us || loopback || said == SW_LOCAL_NO || is_martian(source_addr(&w->packet), to, w->packet.v6))
 		return false;
 	return said == SW_LOCAL_YES || sw_is_local(NULL, sw_local_hash(&conf, netns, to, port));
 }
@@ -141,10 +157,9 @@ __attribute__((noinline)) int may_answer(void)
 /* A SYN-ACK leaves, of this host's own stack or forwarded: whose service is it? */
 static __always_inline void guard_learn(const struct sw_packet *p, u64 now)
 {
-	u32 from = p->from & 1;
-	const u32 *addr = from ? p->key.addr[1] : p->key.addr[0];
+	u16 port = p->from ? p->key.port[1] : p->key.port[0];
 
-	sw_learn_local(NULL, sw_local_hash(&conf, netns, addr, from ? p->key.port[1] : p->key.port[0]), p->local, now);
+	sw_learn_local(NULL, sw_local_hash(&conf, netns, source_addr(p), port), p->local, now);
 }
 
 /* Counts what was decided; what to do with the SYN. */

@@ -217,6 +217,7 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	memcpy(row.name, h->name, sizeof(row.name));
 	if (!row.attachment)
 		row.attachment = free_attachment(h->in);
+	memcpy(row.mac, h->mac, sizeof(row.mac));
 	load_for(h->loader, row.attachment, h->mac);
 	err = load_first(h, mode, one_way);
 	if (!err)

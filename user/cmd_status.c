@@ -292,6 +292,21 @@ static void print_ifaces(const struct status *s)
 	}
 }
 
+/* XDP programs compare a frame's target with the address that the interface had when it was attached. */
+static void print_moved(const struct status *s)
+{
+	for (u32 i = 0; i < s->rows; i++) {
+		const struct sw_iface *f = &s->row[i].reg.iface;
+		bool xdp = f->ingress == SW_HOOK_XDP_NATIVE || f->ingress == SW_HOOK_XDP_GENERIC;
+		u8 mac[6];
+
+		if (xdp && s->row[i].state == IFACE_UP && hook_mac(f->name, mac) && memcmp(mac, f->mac, sizeof(mac)))
+			printf("%s has another MAC address than when it was attached: no SYN is challenged there until it is "
+			       "attached again\n",
+			       f->name);
+	}
+}
+
 static void print_kernel(const struct status *s)
 {
 	printf("Kernel     %s:", s->uts.release);
@@ -331,6 +346,7 @@ static void print_text(const struct status *s)
 	printf("Traces     %u of %d listen%s\n", s->snap.traces, SW_READERS,
 	       m->conf.ladder ? "" : "; no ladders are kept");
 	print_ifaces(s);
+	print_moved(s);
 	printf("\n%-15s  %12s  %12s  %6s\n", "TABLE", "ENTRIES", "CAPACITY", "USED");
 	for (int t = 0; t < TABLE_COUNT; t++) {
 		const struct snapshot_table *tab = &s->snap.table[t];

@@ -59,6 +59,21 @@ static int judge_link_type(struct hook *h, unsigned int type)
 		h->name, type);
 }
 
+bool hook_mac(const char *name, u8 mac[6])
+{
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq req = {};
+	bool has = false;
+
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%.15s", name);
+	if (s >= 0)
+		has = !ioctl(s, SIOCGIFHWADDR, &req) && req.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+	memcpy(mac, req.ifr_hwaddr.sa_data, 6);
+	if (s >= 0)
+		close(s);
+	return has;
+}
+
 int hook_init(struct hook *h, struct instance *in, struct loader *l, const char *name)
 {
 	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};

@@ -44,6 +44,8 @@ struct hook {
 	char note[WHY_SIZE]; /* what a person should know */
 };
 
+/* The address of an interface of this network namespace; false: it has none, or is not there. */
+bool hook_mac(const char *name, u8 mac[6]);
 int hook_init(struct hook *h, struct instance *in, struct loader *l, const char *name);
 
 void hook_look(struct hook *h, struct hooks *now);

@@ -390,8 +390,8 @@ struct sw_iface {
 	u32 egress_id;
 	u32 chained; /* attached through libxdp's dispatcher; while `ready` is 0: SW_UNREADY_QDISC or 0 */
 	u32 ready; /* SW_READY_*; 0 while a first attach is under way */
-	u32 attachment; /* its number, from 1: unique in the instance, over all namespaces; in sw_packet.seen_at */
-	u32 pad;
+	u16 attachment; /* its number, from 1: unique in the instance, over all namespaces; in sw_packet.seen_at */
+	u8 mac[6]; /* its address, as frozen into its programs */
 	u64 since_ns; /* CLOCK_REALTIME */
 };
 #define SW_IFACES 256

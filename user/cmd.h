@@ -26,6 +26,9 @@ extern const struct command cmd_attach, cmd_detach, cmd_status, cmd_stats, cmd_t
 /* "synwave: NAME: ..." on standard error, one line; returns the exit code. */
 int cmd_fail(const char *format, ...) __attribute__((format(printf, 1, 2))); /* EXIT_FAILED */
 int cmd_usage(const struct command *c, const char *format, ...) __attribute__((format(printf, 2, 3))); /* EXIT_USAGE */
+/* Standard output has taken what was written to it: EXIT_DONE. A reader that has left is no error, nor a signal that ends a
+ * write which hangs (we catch those that tell us to end), but *gone: more is in vain. */
+int cmd_flush(bool *gone);
 void cmd_note(const struct global *g, const char *format, ...) __attribute__((format(printf, 2, 3))); /* unless -q */
 
 #endif

@@ -2,7 +2,6 @@
 /* synwave export: the numbers for Prometheus, on standard output, in a file, or over HTTP. */
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -55,7 +54,7 @@ static void write_text(void *ctx, FILE *out)
 static int once(const struct options *o, const struct global *g)
 {
 	char why[WHY_SIZE];
-	int ret = EXIT_DONE, err;
+	int ret = EXIT_DONE;
 	struct scrape s;
 
 	scrape_init(&s, g->pin);
@@ -65,11 +64,7 @@ static int once(const struct options *o, const struct global *g)
 		if (textfile_write(o->textfile, write_text, &s, why, sizeof(why)))
 			ret = cmd_fail("%s", why);
 	} else {
-		signal(SIGPIPE, SIG_IGN);
 		render_prom(stdout, &s, o->openmetrics);
-		err = render_flush(stdout);
-		if (err && err != -EPIPE)
-			ret = cmd_fail("cannot write to standard output: %s", strerror(-err));
 	}
 	scrape_free(&s);
 	return ret;

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "cmd.h"
@@ -61,13 +59,14 @@ static int show_set(void *ctx, const struct sw_shelf *shelf)
 		if (++f->shown == f->filter.limit)
 			return STOP;
 	}
-	return ferror(stdout) ? STOP : 0; /* the reader left, or the disk is full: render_flush says which */
+	return ferror(stdout) ? STOP : 0; /* the reader left, or the disk is full: cmd_flush says which */
 }
 
 static int show(struct store *s, struct flows *f, bool json)
 {
 	u64 now = store_now();
-	int err, lost;
+	int err, ret;
+	bool gone;
 
 	setvbuf(stdout, NULL, _IOFBF, 1 << 16); /* the room of a pipe: lists are long */
 	f->tick = sw_tick(now);
@@ -79,10 +78,8 @@ static int show(struct store *s, struct flows *f, bool json)
 		json_close(f->json);
 	else
 		render_table_end(&f->table);
-	lost = render_flush(stdout);
-	if (lost && lost != -EPIPE)
-		return cmd_fail("cannot write to standard output: %s", strerror(-lost));
-	return err < 0 ? cmd_fail("%s", s->why) : EXIT_DONE;
+	ret = cmd_flush(&gone);
+	return !ret && err < 0 ? cmd_fail("%s", s->why) : ret;
 }
 
 static int run(int argc, char **argv, const struct global *g)
@@ -121,7 +118,6 @@ static int run(int argc, char **argv, const struct global *g)
 	}
 	if (optind < argc)
 		return cmd_usage(&cmd_flows, "%s: flows takes options only", argv[optind]);
-	signal(SIGPIPE, SIG_IGN);
 	if (store_open(&s, g->pin))
 		return cmd_fail("%s", s.why);
 	ret = show(&s, &f, g->json);

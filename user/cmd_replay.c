@@ -279,15 +279,17 @@ static int run(int argc, char **argv, const struct global *g)
 {
 	struct replay r = {.progress = !g->quiet && isatty(STDERR_FILENO)};
 	struct ruleset rs;
+	bool gone = false;
 	int ret;
 
 	ruleset_init(&rs);
 	ret = parse(&r, &rs, &argc, argv);
 	if (ret)
 		return ret;
-	for (int i = optind; i < argc; i++) {
-		int one = replay_file(&r, argv[i], g);
-		ret = one ? one : ret;
+	for (int i = optind; i < argc && !gone; i++) {
+		int one = replay_file(&r, argv[i], g), lost = cmd_flush(&gone);
+
+		ret = one ? one : lost ? lost : ret;
 	}
 	free(r.kept);
 	ruleset_free(&rs);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "ladder.h"
@@ -59,7 +60,7 @@ int show_ladder(const struct ladder *l, const char *svg, const struct global *g)
 		render_ladder_json(j, l);
 		json_close(j);
 	} else if (!svg) {
-		struct term term = term_of(stdout);
+		struct term term = term_of(STDOUT_FILENO);
 
 		render_ladder_text(stdout, &term, l);
 	}

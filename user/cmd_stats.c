@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -83,19 +82,6 @@ static void show(const struct snapshot *m, const struct snapshot *before, const 
 	render_stats_text(stdout, m, before, o->services);
 }
 
-/* EXIT_DONE with *gone: nobody reads any more, or a signal came. */
-static int flush(bool *gone)
-{
-	int err = render_flush(stdout);
-
-	if (!err)
-		return EXIT_DONE;
-	*gone = true;
-	if (err == -EPIPE || (err == -EINTR && stop))
-		return EXIT_DONE;
-	return cmd_fail("cannot write to standard output: %s", strerror(-err));
-}
-
 static int watch(const struct options *o, const struct global *g)
 {
 	struct snapshot snap[2] = {}, *now = &snap[0], *before = NULL;
@@ -108,7 +94,7 @@ static int watch(const struct options *o, const struct global *g)
 		if (ret)
 			break;
 		show(now, since_valid(now, before) ? before : NULL, o, g->json);
-		ret = flush(&gone);
+		ret = cmd_flush(&gone);
 		if (!o->every || gone || stop)
 			break;
 		next += o->every * 1e9;
@@ -157,7 +143,6 @@ static int run(int argc, char **argv, const struct global *g)
 	if (optind < argc)
 		return cmd_usage(&cmd_stats, "%s: stats takes options only (--watch=SECONDS is one word)",
 				 argv[optind]);
-	signal(SIGPIPE, SIG_IGN);
 	if (o.every) {
 		catch_signals();
 		setvbuf(stdout, NULL, _IOFBF, 1 << 16); /* a page at once: a screen does not flicker */

@@ -184,14 +184,13 @@ static int summary(struct job *j)
 
 static int loop(struct job *j)
 {
-	int err = 0, lost, ret;
+	int err = 0, ret;
+	bool gone;
 
 	for (;;) {
-		lost = render_flush(stdout);
-		if (lost == -EPIPE || (!lost && reader_left()))
-			return EXIT_DONE;
-		if (lost && !(lost == -EINTR && stop))
-			return cmd_fail("cannot write to standard output: %s", strerror(-lost));
+		ret = cmd_flush(&gone);
+		if (ret || (gone && !stop) || reader_left())
+			return ret;
 		if (stop || err == ENOUGH)
 			return summary(j);
 		if (err && err != ROUND_OVER)
@@ -212,7 +211,6 @@ static void catch_signals(void)
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGHUP, &act, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 static int trace(struct job *j)
@@ -230,7 +228,7 @@ static int trace(struct job *j)
 	if (j->g->json)
 		j->json = json_open(stdout);
 	else
-		render_trace_begin(&j->text, stdout);
+		render_trace_begin(&j->text, stdout, term_of(STDOUT_FILENO));
 	ret = loop(j);
 	listen_close(&j->l);
 	if (j->json)

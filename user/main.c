@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "output.h"
 
 #define PIN_DEFAULT "/sys/fs/bpf/synwave"
 
@@ -163,12 +164,22 @@ static int take_globals(int *argc, char **argv, struct parse *p)
 	return 0;
 }
 
-/* A full disk or a closed pipe is no success. */
+int cmd_flush(bool *gone)
+{
+	int err = output_flush_stdout();
+
+	*gone = err;
+	if (!err || err == -EPIPE || err == -EINTR)
+		return EXIT_DONE;
+	return cmd_fail("cannot write to standard output: %s", strerror(-err));
+}
+
 static int finish(int code)
 {
-	if (fflush(stdout) || ferror(stdout))
-		return code ? code : cmd_fail("standard output: %s", strerror(errno));
-	return code;
+	bool gone;
+	int lost = cmd_flush(&gone);
+
+	return code ? code : lost;
 }
 
 static int version(void)
@@ -181,7 +192,7 @@ int main(int argc, char **argv)
 {
 	struct parse p = {.g.pin = getenv("SYNWAVE_PIN")};
 	const struct command *c;
-	int err = take_globals(&argc, argv, &p);
+	int err = output_begin() ? cmd_fail("out of memory") : take_globals(&argc, argv, &p);
 
 	if (err)
 		return err;

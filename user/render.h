@@ -60,7 +60,7 @@ struct trace_text {
 	struct term term;
 	int width[2]; /* of endpoints: grows */
 };
-void render_trace_begin(struct trace_text *x, FILE *out);
+void render_trace_begin(struct trace_text *x, FILE *out, struct term term);
 void render_trace_line(struct trace_text *x, const struct trace_line *l);
 void render_trace_json(struct json *j, const struct trace_line *l);
 
@@ -123,8 +123,5 @@ char *text_flags(char buf[TEXT_SIZE], u8 flags); /* SYN+ACK; "none" */
 char *text_options(char *buf, size_t size, const struct record_end *e); /* mss 1460, wscale 7; may be empty */
 char *text_count_in(char buf[TEXT_SIZE], u64 n, int width); /* in at most `width` >= 5 columns: 1,234,567 or 1.23M */
 char *text_rate(char buf[TEXT_SIZE], double per_s); /* 12.3 or 1,234 */
-
-/* Everything written so far has reached the stream's other end, or -errno why not (-EPIPE: the reader left). */
-int render_flush(FILE *out);
 
 #endif

@@ -3,8 +3,6 @@
 #include "render.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <stdio_ext.h>
 #include <string.h>
 #include <time.h>
 
@@ -158,19 +156,6 @@ char *text_rate(char buf[TEXT_SIZE], double per_s)
 	else
 		text_count(buf, (u64)(2 * per_s + 1) / 2);
 	return buf;
-}
-
-int render_flush(FILE *out)
-{
-	int err;
-
-	errno = 0;
-	if (!fflush(out) && !ferror(out))
-		return 0;
-	err = errno ? -errno : -EIO;
-	__fpurge(out); /* the caller knows now; exit() is not to fail over the rest again */
-	clearerr(out);
-	return err;
 }
 
 #define ROW "%-11s %-11s %-*s %-*s %-6s %-6s %8s %10s %10s %7s\n"

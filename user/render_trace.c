@@ -52,10 +52,10 @@ static const char *state_name(u8 state)
 
 #define HEAD "%-15s %8s %-*s %s %-*s %-11s %-14s %-14s %-11s %-11s %-10s %s\n"
 
-void render_trace_begin(struct trace_text *x, FILE *out)
+void render_trace_begin(struct trace_text *x, FILE *out, struct term term)
 {
 	x->out = out;
-	x->term = term_of(out);
+	x->term = term;
 	x->width[0] = x->width[1] = sizeof("255.255.255.255:65535") - 1;
 	fprintf(out, HEAD, "TIME", "DELTA", x->width[0], "CLIENT", "   ", x->width[1], "SERVER", "FLAGS", "SEQ", "ACK",
 		"CLIENT IS", "SERVER IS", "INTERFACE", "EVENT");

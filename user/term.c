@@ -9,7 +9,7 @@
 
 #include "synwave/parse.h"
 
-struct term term_of(FILE *out)
+struct term term_of(int fd)
 {
 	const char *no = getenv("NO_COLOR"), *kind = getenv("TERM"); /* no-color.org */
 	bool dumb = !kind || !strcmp(kind, "dumb");
@@ -17,7 +17,7 @@ struct term term_of(FILE *out)
 	setlocale(LC_CTYPE, "");
 	return (struct term){
 		.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8"),
-		.colour = isatty(fileno(out)) && !dumb && !(no && *no),
+		.colour = isatty(fd) && !dumb && !(no && *no),
 	};
 }
 

@@ -4,7 +4,6 @@
 #define SYNWAVE_TERM_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "synwave/abi.h"
 
@@ -15,7 +14,7 @@ struct term {
 	bool colour; /* a terminal, and neither NO_COLOR nor TERM=dumb */
 };
 
-struct term term_of(FILE *out);
+struct term term_of(int fd); /* where the output goes */
 /* The sequence that begins a colour; PLAIN ends it. Empty without colours. */
 const char *term_colour(const struct term *t, enum colour c);
 enum colour term_segment(u8 flags); /* of a segment, by its SW_TCP_* */

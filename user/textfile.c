@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "output.h"
+
 #define TURN 10 /* s: how long another that writes the same file is waited for */
 
 struct names {
@@ -71,20 +73,17 @@ static int open_temp(const char *temp)
 
 static int fill(int fd, void (*write)(void *ctx, FILE *out), void *ctx)
 {
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3), err = 0;
-	FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
+	struct output kept;
+	FILE *out = output_open(&kept, fd);
+	int err;
 
-	if (!out) {
-		err = -errno;
-		if (copy >= 0)
-			close(copy);
-		return err;
-	}
+	if (!out)
+		return -ENOMEM;
 	write(ctx, out);
-	if (fflush(out) || ferror(out) || fchmod(fd, 0644) || fsync(fd))
-		err = -(errno ?: EIO);
-	if (fclose(out) && !err)
+	err = output_flush(&kept, out);
+	if (!err && (fchmod(fd, 0644) || fsync(fd)))
 		err = -errno;
+	fclose(out);
 	return err;
 }
 

@@ -3,6 +3,7 @@
 
 #include <curses.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "term.h"
 
@@ -34,7 +35,7 @@ void paint_begin(void)
 		[LOOK_BAD] = {A_BOLD, COLOR_RED},
 	};
 	const char *kind = getenv("TERM");
-	struct term term = term_of(stdout);
+	struct term term = term_of(STDOUT_FILENO);
 	bool color = term.colour && has_colors() && start_color() == OK && use_default_colors() == OK;
 
 	for (short i = 0; i < (short)LOOKS; i++) {

@@ -16,6 +16,7 @@ extern int setupterm(const char *term, int fd, int *found);
 
 static volatile sig_atomic_t ended;
 static SCREEN *screen;
+static FILE *terminal;
 static sigset_t awake; /* the mask while we wait */
 
 static void on_end(int sig)
@@ -88,7 +89,8 @@ int top_term_open(char *why, size_t size)
 		return -1;
 	setlocale(LC_CTYPE, "");
 	catch_signals(); /* before ncurses, which leaves handlers that are there alone */
-	screen = newterm(NULL, stdout, stdin);
+	terminal = fdopen(STDOUT_FILENO, "w"); /* stdout has no file descriptor that ncurses could ask for */
+	screen = terminal ? newterm(NULL, terminal, stdin) : NULL;
 	if (!screen) {
 		snprintf(why, size, "cannot use this terminal (TERM=%s); " INSTEAD, getenv("TERM"));
 		return -1;

@@ -105,7 +105,7 @@ ENGINE := user/conf.c user/engine.c user/engine_guard.c user/ruleset.c user/word
 TEST_SHARED := tests/frames.c tests/exchanges.c tests/guards.c user/ruleset_file.c $(ENGINE)
 TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
-TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_open.c store_walk.c percpu.c \
+TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_open.c mounts.c store_walk.c percpu.c \
 	render_guard.c render_json.c ladder.c http_host.c)
 $(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
 	@mkdir -p $(@D)
@@ -113,7 +113,7 @@ $(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HE
 		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lm
 
 $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c user/guard_store.c \
-		user/store.c user/store_open.c user/store_walk.c user/percpu.c $(TEST_HEADERS) $(SKEL)
+		user/store.c user/store_open.c user/mounts.c user/store_walk.c user/percpu.c $(TEST_HEADERS) $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
@@ -133,7 +133,7 @@ $(B)/mutate.skel.h: tests/input/mutate.bpf.c tests/input/mutate.h $(CORE) vmlinu
 	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/mutate.bpf.o $<
 	$(BPFTOOL) gen skeleton $(B)/mutate.bpf.o name mutate_bpf > $@
 
-$(B)/test/input: tests/input/input.c tests/input/sweep.c tests/input/random.c $(TEST_SHARED) user/guard_store.c user/store.c user/store_open.c \
+$(B)/test/input: tests/input/input.c tests/input/sweep.c tests/input/random.c $(TEST_SHARED) user/guard_store.c user/store.c user/store_open.c user/mounts.c \
 		user/store_walk.c user/percpu.c user/snapshot.c $(TEST_HEADERS) $(SKEL) $(B)/mutate.skel.h
 	@mkdir -p $(@D)
 	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing \
@@ -146,7 +146,7 @@ $(B)/driver.skel.h: tests/bench/driver.bpf.c tests/bench/steps.h $(CORE) vmlinux
 	$(BPFTOOL) gen skeleton $(B)/driver.bpf.o name driver_bpf > $@
 
 $(B)/test/bench: tests/bench/bench.c tests/bench/machine.c tests/frames.c tests/guards.c user/ruleset_file.c \
-		user/guard_store.c user/store.c user/store_open.c user/percpu.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
+		user/guard_store.c user/store.c user/store_open.c user/mounts.c user/percpu.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
 		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
@@ -184,7 +184,7 @@ FUZZ := parse table replay guard words
 FUZZ_FLAGS := -O1 -g -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude \
 	-Iuser -Itests -Itests/unit -Itests/fuzz
 FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c user/ladder.c user/render_ladder.c user/render_svg.c user/term.c \
-	user/ruleset_file.c user/filter.c user/store.c user/store_open.c user/percpu.c
+	user/ruleset_file.c user/filter.c user/store.c user/store_open.c user/mounts.c user/percpu.c
 
 $(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)

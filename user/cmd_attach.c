@@ -11,6 +11,7 @@
 #include "attach.h"
 #include "cmd.h"
 #include "guard_store.h"
+#include "mounts.h"
 #include "privilege.h"
 #include "share.h"
 #include "snapshot.h"
@@ -228,6 +229,11 @@ static int attach_all(struct job *j)
 	}
 	if (*j->note)
 		cmd_note(j->g, "%s", j->note);
+	if (j->in.fresh && !mounts_last(j->in.s.dir))
+		cmd_note(j->g,
+			 "%s: its BPF file system is mounted in this mount namespace alone; the instance ends with the "
+			 "last process in it",
+			 j->in.s.dir);
 	for (int i = 0; i < j->count; i++)
 		report(j, &j->hook[i], j->had[i]);
 	return 0;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "instance.h"
+#include "mounts.h"
 #include "netns.h"
 
 #define BPFFS     "/sys/fs/bpf"
@@ -26,20 +27,21 @@ static bool is_bpffs(const char *path)
 	return !statfs(path, &fs) && (u32)fs.f_type == BPF_FS_MAGIC;
 }
 
-/* What `ip netns exec` gives: a mount that would vanish with the shell, and the instance with it. */
-static bool private_mounts(void)
-{
-	struct stat own, init;
-
-	return !stat("/proc/self/ns/mnt", &own) && !stat("/proc/1/ns/mnt", &init) && own.st_ino != init.st_ino;
-}
-
+/* Only where it lasts: in the mount namespace of `ip netns exec` it would end with the command, and the instance with it. */
 static int mount_bpffs(struct instance *in)
 {
-	if (private_mounts())
+	int lasts = mounts_would_last(BPFFS);
+
+	if (!lasts)
 		return store_fail(&in->s, -ENOTSUP,
-				  "no BPF file system at " BPFFS " in this mount namespace (ip netns exec?): use "
-				  "`nsenter --net=/run/netns/NAME synwave ...`, which keeps the host's mounts");
+				  "no BPF file system at " BPFFS ", and one mounted in this mount namespace would end "
+				  "with it (ip netns exec?): use " MOUNTS_NSENTER);
+	if (lasts < 0)
+		return store_fail(&in->s, -ENOTSUP,
+				  "no BPF file system at " BPFFS ", and whether one mounted here outlives this command "
+				  "cannot be told (/proc/1/mountinfo: %s): use nsenter --net=... instead of ip netns "
+				  "exec; else run `mount -t bpf bpf " BPFFS "` as root",
+				  strerror(-lasts));
 	if (mount("bpf", BPFFS, "bpf", 0, "mode=0700"))
 		return store_fail(&in->s, -errno,
 				  "cannot mount a BPF file system on " BPFFS ": %s; run `mount -t bpf bpf " BPFFS
@@ -52,13 +54,17 @@ static int check_parent(struct instance *in, const char *parent, bool create)
 {
 	struct stat st;
 
-	if (stat(parent, &st))
-		return store_fail(&in->s, -errno, "--pin %s: %s: %s", in->s.dir, parent, strerror(errno));
+	if (stat(parent, &st)) {
+		int err = errno;
+
+		return store_fail(&in->s, -err, "--pin %s: %s: %s%s", in->s.dir, parent, strerror(err),
+				  err == ENOENT ? mounts_hint(parent) : "");
+	}
 	if (is_bpffs(parent))
 		return 0;
 	if (!create)
-		return store_fail(&in->s, -ENOENT, "nothing is attached at %s: %s is no BPF file system", in->s.dir,
-				  parent);
+		return store_fail(&in->s, -ENOENT, "nothing is attached at %s: %s is no BPF file system%s", in->s.dir,
+				  parent, mounts_hint(parent));
 	if (!strcmp(parent, BPFFS))
 		return mount_bpffs(in);
 	if (is_bpffs(in->s.dir))
@@ -88,10 +94,11 @@ static int lock_dir(struct instance *in, bool create)
 			return store_fail(&in->s, -errno, "cannot make %s: %s%s", in->s.dir, strerror(errno),
 					  errno == EPERM ? " (a BPF file system takes no dots in names)" : "");
 		in->lock = open(in->s.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (in->lock < 0 && (errno != ENOENT || !create))
-			return store_fail(&in->s, -errno,
-					  errno == ENOENT ? "nothing is attached at %s" : "cannot open %s: %s",
-					  in->s.dir, strerror(errno));
+		if (in->lock < 0 && errno != ENOENT)
+			return store_fail(&in->s, -errno, "cannot open %s: %s", in->s.dir, strerror(errno));
+		if (in->lock < 0 && !create)
+			return store_fail(&in->s, -ENOENT, "nothing is attached at %s%s", in->s.dir,
+					  mounts_hint(in->s.dir));
 		if (in->lock >= 0 && !flock(in->lock, LOCK_EX | LOCK_NB) && still_there(in))
 			return 0;
 		if (in->lock >= 0)

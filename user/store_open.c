@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mounts.h"
 #include "store.h"
 
 /* How a map of the instance must look; entries 0: not judged. */
@@ -168,6 +169,13 @@ static bool has_links(const struct store *s)
 	return any;
 }
 
+static int nothing_attached(struct store *s)
+{
+	const char *hint = mounts_hint(s->dir);
+
+	return store_fail(s, -ENOENT, "nothing is attached at %s%s", s->dir, *hint ? hint : " (synwave attach IFACE)");
+}
+
 /* meta is pinned last and removed first: without it there are leftovers at most. It is judged before the other maps are
  * asked for: another layout may have others. */
 static int open_meta(struct store *s)
@@ -177,7 +185,7 @@ static int open_meta(struct store *s)
 	if (s->fd.meta == -ENOENT && has_links(s))
 		return open_failed(s, "meta", s->fd.meta);
 	if (s->fd.meta == -ENOENT || s->fd.meta == -ENOTDIR)
-		return store_fail(s, -ENOENT, "nothing is attached at %s (synwave attach IFACE)", s->dir);
+		return nothing_attached(s);
 	if (s->fd.meta < 0)
 		return open_failed(s, "meta", s->fd.meta);
 	return read_meta(s);

@@ -24,6 +24,7 @@ struct flows {
 	struct json *json; /* or, when NULL: */
 	struct record_table table;
 	unsigned long long shown;
+	u32 sets_changing; /* faster than they could be read */
 };
 
 static bool passes(const struct filter *f, const struct sw_conn *c)
@@ -39,13 +40,14 @@ static bool passes(const struct filter *f, const struct sw_conn *c)
 
 #define STOP 1 /* enough */
 
-static int show_set(void *ctx, const struct sw_shelf *shelf)
+static int show_set(void *ctx, const struct sw_shelf *shelf, u32 doubt)
 {
 	struct flows *f = ctx;
 	struct sw_conn c;
 	struct record r;
 
-	for (u32 left = shelf->set->used & SW_ALL_WAYS; left; left &= left - 1) {
+	f->sets_changing += !!doubt;
+	for (u32 left = shelf->set->used & SW_ALL_WAYS & ~doubt; left; left &= left - 1) {
 		u32 way = sw_lowest(left);
 
 		if (!sw_load(shelf, way, &c) || sw_expired(&c, f->tick) ||
@@ -62,7 +64,7 @@ static int show_set(void *ctx, const struct sw_shelf *shelf)
 	return ferror(stdout) ? STOP : 0; /* the reader left, or the disk is full: cmd_flush says which */
 }
 
-static int show(struct store *s, struct flows *f, bool json)
+static int show(struct store *s, struct flows *f, const struct global *g)
 {
 	u64 now = store_now();
 	int err, ret;
@@ -71,14 +73,19 @@ static int show(struct store *s, struct flows *f, bool json)
 	setvbuf(stdout, NULL, _IOFBF, 1 << 16); /* the room of a pipe: lists are long */
 	f->tick = sw_tick(now);
 	f->epoch_ns = s->epoch_ns;
-	f->json = json ? json_open(stdout) : NULL;
+	f->json = g->json ? json_open(stdout) : NULL;
 	render_table_begin(&f->table, stdout, now + s->epoch_ns);
-	err = store_walk(s, show_set, f);
-	if (json)
+	err = store_walk(s, now, show_set, f);
+	if (g->json)
 		json_close(f->json);
 	else
 		render_table_end(&f->table);
 	ret = cmd_flush(&gone);
+	if (!ret && !gone && f->sets_changing)
+		cmd_note(g,
+			 "%u of %u sets of connections changed faster than they could be read: those that were being "
+			 "written are not listed",
+			 f->sets_changing, s->info.conf.sets);
 	return !ret && err < 0 ? cmd_fail("%s", s->why) : ret;
 }
 
@@ -120,7 +127,7 @@ static int run(int argc, char **argv, const struct global *g)
 		return cmd_usage(&cmd_flows, "%s: flows takes options only", argv[optind]);
 	if (store_open(&s, g->pin))
 		return cmd_fail("%s", s.why);
-	ret = show(&s, &f, g->json);
+	ret = show(&s, &f, g);
 	store_close(&s);
 	return ret;
 }

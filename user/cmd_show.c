@@ -78,6 +78,9 @@ static int show(struct store *s, const struct show_want *w, const char *svg, con
 				argv[0], argv[1], s->dir);
 	if (err)
 		return cmd_fail("%s", s->why);
+	if (found.doubt)
+		cmd_note(g,
+			 "the connection changes faster than it can be read: some of this may be of a moment before");
 	ladder_from(&l, &found.conn, s->info.conf.ladder ? &found.ladder : NULL, found.expired, s->epoch_ns);
 	if (w->first_hi != !!(found.conn.flags & SW_C_CLIENT_HI))
 		cmd_note(g, "%s is the server of this connection, %s the client", argv[0], argv[1]);

@@ -257,6 +257,7 @@ static void print_json(const struct status *s)
 		json_iface(j, &s->row[i]);
 	json_end_arr(j);
 	json_tables(j, &s->snap);
+	json_kn(j, "sets_changing", s->snap.sets_changing);
 	json_memory(j, &m->conf);
 	json_key(j, "guard");
 	json_obj(j);
@@ -354,6 +355,9 @@ static void print_text(const struct status *s)
 		printf("%-15s  %12llu  %12llu  %5.1f%%\n", snapshot_table_name[t], (unsigned long long)tab->entries,
 		       (unsigned long long)tab->capacity, tab->capacity ? 100.0 * tab->entries / tab->capacity : 0);
 	}
+	if (s->snap.sets_changing)
+		printf("\n%llu of %u sets of connections changed faster than they could be read.\n",
+		       s->snap.sets_changing, m->conf.sets);
 	print_services(s);
 	print_memory(&m->conf);
 }

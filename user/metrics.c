@@ -213,6 +213,9 @@ const struct metric metrics[] = {
 	{"synwave_table_errors_total", METRIC_COUNTER, "", "Entries that did not get the place meant for them.",
 	 .get = get_table_errors, .series = TABLE_COUNT,
 	 .labels = "table, errno (flows: ENOSPC, half_open: ENOENT, services: E2BIG)"},
+	{"synwave_table_sets_changing", METRIC_GAUGE, "",
+	 "Sets of connections that changed faster than they could be read: gauges lack what was being written in them.",
+	 ONE(snap.sets_changing)},
 	{"synwave_events_lost_total", METRIC_COUNTER, "", "Events that readers of trace did not get.",
 	 ONE(snap.events_lost)},
 };

@@ -218,6 +218,7 @@ void render_stats_json(struct json *j, const struct snapshot *m, u32 services)
 	json_guard(j, m);
 	json_counts(j, "ignored", reason_name, m->count.ignored, SW_OK + 1, SW_REASON_COUNT);
 	json_tables(j, m);
+	json_kn(j, "sets_changing", m->sets_changing);
 	json_kn(j, "events_lost", m->events_lost);
 	json_counts(j, "events", event_name, m->count.event, 0, SW_EVENT_COUNT);
 	json_key(j, "services_other");

@@ -151,13 +151,14 @@ static void text_list(const struct page *p, const char *title, const char *const
 
 static void text_lists(const struct page *p)
 {
-	static const char *const lost[] = {"events_lost"};
+	static const char *const lost[] = {"events_lost"}, *const changing[] = {"sets_changing"};
 	const u64 *event = p->m->count.event;
 	u64 events = (1ULL << SW_EVENT_COUNT) - 1, reasons = (1ULL << SW_REASON_COUNT) - 1;
 
 	text_list(p, "closed by", event_name, event, CLOSES);
 	text_list(p, "also seen", event_name, event, events & ~(CLOSES | TABLE | BOOKED));
 	text_list(p, "entries", event_name, event, TABLE);
+	text_list(p, "reading", changing, &p->m->sets_changing, 1);
 	text_list(p, "traces", lost, &p->m->events_lost, 1);
 	text_list(p, "not judged", reason_name, p->m->count.ignored, reasons & ~(1ULL << SW_OK));
 }

@@ -160,8 +160,6 @@ static void count_living(struct snapshot *m, const struct sw_conn *c)
 {
 	static const u32 local[2] = {SW_C_CLIENT_LOCAL, SW_C_SERVER_LOCAL};
 
-	m->hs_in_progress += !!(c->flags & SW_C_HS_OPEN);
-	m->td_in_progress += !!(c->flags & SW_C_TD_OPEN);
 	for (u32 role = 0; role < 2; role++) {
 		u32 state = c->end[role].state;
 
@@ -175,10 +173,25 @@ static void count_living(struct snapshot *m, const struct sw_conn *c)
 		count_half_open(m, c);
 }
 
-int snapshot_add_set(void *ctx, const struct sw_shelf *f)
+/* Handshakes and teardowns of one set: in progress, and over without being written down. */
+struct open {
+	u64 hs, td, hs_over, td_over;
+};
+
+/* The set's own totals say how many are in progress, whatever becomes of the entries. */
+static void open_by_book(struct open *o, const u64 *book)
+{
+	o->hs = book[SW_HS_STARTED] - book[SW_HS_COMPLETED] - book[SW_HS_REFUSED] - book[SW_HS_EVICTED] -
+		book[SW_HS_TIMED_OUT] - book[SW_HS_RESET] - o->hs_over;
+	o->td = book[SW_TD_STARTED] - book[SW_TD_COMPLETED] - book[SW_TD_RESET] - book[SW_TD_TIMED_OUT] -
+		book[SW_TD_EVICTED] - o->td_over;
+}
+
+int snapshot_add_set(void *ctx, const struct sw_shelf *f, u32 doubt)
 {
 	const struct sw_set *set = f->set;
 	struct snapshot *m = ctx;
+	struct open open = {};
 	u32 tick = sw_tick(m->now_ns), live = (1u << f->conf->live_ways) - 1;
 	struct sw_conn conn, *c = &conn;
 
@@ -186,19 +199,29 @@ int snapshot_add_set(void *ctx, const struct sw_shelf *f)
 		m->book[i] += set->book[i];
 	m->table[TABLE_FLOWS].entries += sw_bits(set->used & live);
 	m->table[TABLE_HALF_OPEN].entries += sw_bits(set->used & ~live);
-	for (u32 left = set->used & SW_ALL_WAYS; left; left &= left - 1) {
-		u32 way = sw_lowest(left);
+	for (u32 left = set->used & SW_ALL_WAYS & ~doubt; left; left &= left - 1) {
+		u32 way = sw_lowest(left), hs, td;
 
 		if (!sw_load(f, way, c))
 			continue;
+		hs = !!(c->flags & SW_C_HS_OPEN);
+		td = !!(c->flags & SW_C_TD_OPEN);
 		if (!sw_expired(c, tick)) {
 			count_living(m, c);
-			continue;
+			open.hs += hs;
+			open.td += td;
+		} else { /* nobody has come by to write it down */
+			open.hs_over += hs;
+			open.td_over += td;
 		}
-		/* nobody has come by to write it down */
-		m->book[SW_HS_TIMED_OUT] += !!(c->flags & SW_C_HS_OPEN);
-		m->book[SW_TD_TIMED_OUT] += !!(c->flags & SW_C_TD_OPEN);
 	}
+	if (doubt)
+		open_by_book(&open, set->book);
+	m->sets_changing += !!doubt;
+	m->hs_in_progress += open.hs;
+	m->td_in_progress += open.td;
+	m->book[SW_HS_TIMED_OUT] += open.hs_over;
+	m->book[SW_TD_TIMED_OUT] += open.td_over;
 	return 0;
 }
 
@@ -269,7 +292,7 @@ int snapshot_take(struct snapshot *m, struct store *s)
 		return err;
 	m->now_ns = store_now();
 	m->at_ns = m->now_ns + s->epoch_ns;
-	err = store_walk(s, snapshot_add_set, m);
+	err = store_walk(s, m->now_ns, snapshot_add_set, m);
 	if (!err)
 		err = store_stats(s, &m->count);
 	if (!err)

@@ -34,6 +34,7 @@ struct snapshot {
 	struct sw_stats count; /* kinds, reasons, events, histograms */
 	u64 book[SW_BOOK_COUNT]; /* with what timed out and is still in the table */
 	u64 hs_in_progress, td_in_progress;
+	u64 sets_changing; /* faster than they could be read: what was being written is in the above, but not in the below */
 
 	u64 state[ROLE_COUNT][SW_STATE_COUNT]; /* endpoints of living entries */
 	u64 half_open, time_wait, time_wait_local;
@@ -77,7 +78,7 @@ u64 snapshot_quantile(const struct sw_hist *h, u32 permille);
 /* The pieces of snapshot_take, for tests without a kernel: services (sorted by key), sets, then the sums. */
 int snapshot_add_service(void *m, const struct sw_service_key *key, const struct sw_service *count);
 void snapshot_sort_keys(struct snapshot *m);
-int snapshot_add_set(void *m, const struct sw_shelf *f);
+int snapshot_add_set(void *m, const struct sw_shelf *f, u32 doubt);
 void snapshot_finish(struct snapshot *m, const struct sw_conf *conf);
 
 #endif

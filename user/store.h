@@ -61,9 +61,13 @@ u64 store_epoch(void); /* as store.epoch_ns, but of now: the wall clock may be s
 bool store_is_there(const struct store *s);
 
 /* Calls `each` for every set, each read as it was at one moment (so its books and entries agree), but without its ladders;
- * stops when `each` returns non-zero. Memory: a batch, whatever the size of the table. */
-typedef int store_each_set(void *ctx, const struct sw_shelf *f);
-int store_walk(struct store *s, store_each_set *each, void *ctx);
+ * stops when `each` returns non-zero. now_ns: by which `each` judges what has expired. Memory: a batch, whatever the size
+ * of the table.
+ * doubt: 0; or, of a set that changes faster than it can be read, STORE_DOUBT and a bit a way whose entry was being
+ * written, and may be half of one connection and half of another. The rest of such a set is of one moment, too. */
+#define STORE_DOUBT (1u << 31)
+typedef int store_each_set(void *ctx, const struct sw_shelf *f, u32 doubt);
+int store_walk(struct store *s, u64 now_ns, store_each_set *each, void *ctx);
 
 /* The guard's rules in force, without lists and services. */
 int store_guard(struct store *s, struct sw_guard_rules *rules, u64 *gen);
@@ -72,6 +76,7 @@ struct store_conn {
 	struct sw_conn conn;
 	struct sw_ladder ladder;
 	bool expired;
+	bool doubt; /* it was being written while it was read */
 };
 int store_find(struct store *s, const struct sw_key *key, struct store_conn *found);
 

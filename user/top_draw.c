@@ -77,7 +77,7 @@ static char *line_text(char text[TEXT_SIZE], const struct top_model *t, enum top
 static void draw_state(const struct top_screen *s)
 {
 	const struct top_model *t = s->model;
-	char text[WHY_SIZE + 64], when[TEXT_SIZE], segments[TEXT_SIZE], ignored[TEXT_SIZE];
+	char text[WHY_SIZE + 64], when[TEXT_SIZE], segments[TEXT_SIZE], ignored[TEXT_SIZE], changing[40] = "";
 	u64 age = since_count(t->now->snap.at_ns, t->now->snap.created_ns);
 
 	if (s->why) {
@@ -87,9 +87,11 @@ static void draw_state(const struct top_screen *s)
 	} else if (s->view->paused) {
 		paint_text(1, 0, COLS, LOOK_WARN, "PAUSED, p goes on");
 	} else {
-		snprintf(text, sizeof(text), "up %s   %s %s   %s %s", text_duration(when, age), top_label[TOP_SEGMENTS],
-			 line_text(segments, t, TOP_SEGMENTS), top_label[TOP_IGNORED],
-			 line_text(ignored, t, TOP_IGNORED));
+		if (t->now->snap.sets_changing)
+			snprintf(changing, sizeof(changing), "   sets changing %llu", t->now->snap.sets_changing);
+		snprintf(text, sizeof(text), "up %s   %s %s   %s %s%s", text_duration(when, age),
+			 top_label[TOP_SEGMENTS], line_text(segments, t, TOP_SEGMENTS), top_label[TOP_IGNORED],
+			 line_text(ignored, t, TOP_IGNORED), changing);
 		paint_text(1, 0, COLS, LOOK_DIM, text);
 	}
 }

@@ -16,6 +16,7 @@ void test_guard(void);
 void test_trace(void);
 void test_names(void);
 void test_keys(void);
+void test_walk(void);
 void test_top(void);
 void test_json(void);
 void test_trust(void);
@@ -143,5 +144,6 @@ int main(void)
 	test_trace();
 	test_names();
 	test_keys();
+	test_walk();
 	return tap_end("unit");
 }

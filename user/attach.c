@@ -48,23 +48,35 @@ void iface_describe(const struct hooks *now, struct sw_iface *iface)
 	}
 }
 
-/* New first: what hung elsewhere on this interface goes once the new program is in place. */
+/* What hung elsewhere on this interface goes once the new program is in place. Does it not go, the new one does: two of
+ * them would see each segment twice. */
+static int drop_former(struct hook *h, u32 former, u32 new)
+{
+	char why[WHY_SIZE];
+	struct hooks now;
+	int err = hook_drop(h, former);
+
+	if (!err)
+		return 0;
+	memcpy(why, h->in->s.why, sizeof(why));
+	hook_look(h, &now);
+	if (now.have & former && hook_drop(h, new))
+		return store_fail(&h->in->s, err, "%.440s; each segment is seen twice till then", why);
+	return store_fail(&h->in->s, err, "%s", why);
+}
+
 static int put_tc(struct hook *h)
 {
 	int err = hook_tc(h, false);
 
-	if (!err)
-		hook_drop(h, PART_XDP);
-	return err;
+	return err ? err : drop_former(h, PART_XDP, PART_IN & ~PART_XDP);
 }
 
 static int put_xdp(struct hook *h, u32 mode)
 {
 	int err = hook_xdp(h, mode);
 
-	if (!err)
-		hook_drop(h, PART_IN & ~PART_XDP);
-	return err;
+	return err ? err : drop_former(h, PART_IN & ~PART_XDP, PART_XDP);
 }
 
 static int put_auto(struct hook *h)
@@ -118,10 +130,7 @@ static int put_ingress(struct hook *h, enum mode mode, const struct hooks *befor
 
 static int put_egress(struct hook *h, bool one_way)
 {
-	if (!one_way)
-		return hook_tc(h, true);
-	hook_drop(h, PART_OUT);
-	return 0;
+	return one_way ? hook_drop(h, PART_OUT) : hook_tc(h, true);
 }
 
 /* Verifying takes seconds: before anything is attached, so that both directions begin together. */
@@ -156,18 +165,20 @@ static struct hook hook_of(struct instance *in, const struct registry_row *row)
 
 /* The interface was moved here from another network namespace, and what we attached there came along: it goes, or
  * each segment would be seen twice. */
-static void forget_former(struct hook *h)
+static int forget_former(struct hook *h)
 {
 	struct registry_row *rows;
 	u32 n = registry_list(h->in, &rows);
+	int err = 0;
 
-	for (u32 i = 0; i < n; i++) {
+	for (u32 i = 0; i < n && !err; i++) {
 		struct hook former = hook_of(h->in, &rows[i]);
 
 		if (rows[i].key.netns != h->key.netns && hook_same_device(h, &former))
-			iface_detach(h->in, &rows[i]);
+			err = iface_detach(h->in, &rows[i]);
 	}
 	free(rows);
+	return err;
 }
 
 /* The least number that no other interface of the instance has. Under the lock. */
@@ -199,6 +210,23 @@ static void count_attachments(struct instance *in)
 	bpf_map_update_elem(in->s.fd.guard, &zero, &g, BPF_ANY);
 }
 
+/* A first attach failed: nothing of it stays. What cannot be taken off stays in the registry, for a later command. */
+static int give_up(struct hook *h, int err)
+{
+	char why[WHY_SIZE];
+
+	memcpy(why, h->in->s.why, sizeof(why));
+	if (hook_drop(h, ALL_PARTS)) {
+		char left[WHY_SIZE];
+
+		memcpy(left, h->in->s.why, sizeof(left));
+		return store_fail(&h->in->s, err, "%.300s; and %.200s", why, left);
+	}
+	registry_delete(h->in, &h->key);
+	count_attachments(h->in);
+	return store_fail(&h->in->s, err, "%s", why);
+}
+
 int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 {
 	struct sw_iface was = {}, row = {.since_ns = realtime()};
@@ -225,18 +253,15 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	if (err)
 		return err;
 	count_attachments(h->in);
-	forget_former(h);
+	err = forget_former(h);
 	hook_look(h, &now);
-	err = put_ingress(h, mode, &now);
+	if (!err)
+		err = put_ingress(h, mode, &now);
 	if (!err)
 		err = put_egress(h, one_way);
+	if (err && !*had)
+		return give_up(h, err);
 	memcpy(why, h->in->s.why, sizeof(why));
-	if (err && !*had) {
-		hook_drop(h, ALL_PARTS);
-		registry_delete(h->in, &h->key);
-		count_attachments(h->in);
-		return store_fail(&h->in->s, err, "%s", why);
-	}
 	hook_look(h, &now);
 	iface_describe(&now, &row);
 	row.ready = SW_READY_YES | (h->qdisc ? SW_READY_QDISC : 0);
@@ -259,15 +284,37 @@ static void sweep_dispatchers(struct instance *in, const struct sw_iface_key *ke
 		xdp_sweep(in, key->ifindex);
 }
 
+/* Called where the interface is. 0: whether it went, `err` says. */
+struct dropping {
+	struct hook *h;
+	int err;
+};
 static int drop_here(void *ctx)
 {
-	struct hook *h = ctx;
+	struct dropping *d = ctx;
 	char name[IF_NAMESIZE];
 
-	if (if_indextoname(h->key.ifindex, name))
-		hook_drop(h, ALL_PARTS);
-	sweep_dispatchers(h->in, &h->key);
+	if (if_indextoname(d->h->key.ifindex, name))
+		d->err = hook_drop(d->h, ALL_PARTS);
+	sweep_dispatchers(d->h->in, &d->h->key);
 	return 0;
+}
+
+/* The pinned ones: also dead ones, also in another namespace. */
+static int drop_links(struct hook *h)
+{
+	int err = 0;
+
+	for (enum part p = 0; p < PART_COUNT; p++) {
+		int one = p == PART_XDP_LINK || p == PART_TCX_IN || p == PART_TCX_OUT ? link_drop(h, p) : 0;
+
+		if (one && !err)
+			err = store_fail(&h->in->s, one,
+					 "%s: cannot take off its pinned link: %s; it runs on until a "
+					 "detach can",
+					 h->name, strerror(-one));
+	}
+	return err;
 }
 
 int iface_detach(struct instance *in, const struct registry_row *row)
@@ -276,16 +323,17 @@ int iface_detach(struct instance *in, const struct registry_row *row)
 		      row->iface.egress == SW_HOOK_CLSACT;
 	enum iface_state state = iface_state(in, row, NULL);
 	struct hook h = hook_of(in, row);
+	struct dropping here = {.h = &h};
 	int err;
 
 	if (row->key.netns == in->netns && xdp_hidden(&h, &row->iface))
 		return hidden(&h);
 	if (row->key.netns == in->netns) {
-		drop_here(&h);
+		drop_here(&here);
 	} else if (state == IFACE_GONE) {
 		sweep_dispatchers(in, &row->key);
 	} else if (inside) { /* not by a link: only to be removed from within */
-		err = netns_call(row->key.netns, drop_here, &h);
+		err = netns_call(row->key.netns, drop_here, &here);
 		if (err)
 			return store_fail(
 				&in->s, err,
@@ -293,9 +341,9 @@ int iface_detach(struct instance *in, const struct registry_row *row)
 				"`nsenter --net=... synwave --pin %s detach %s` runs there",
 				h.name, (unsigned long long)row->key.netns, strerror(-err), in->s.dir, h.name);
 	}
-	for (enum part p = 0; p < PART_COUNT; p++) /* also dead ones, also in another namespace */
-		if (p == PART_XDP_LINK || p == PART_TCX_IN || p == PART_TCX_OUT)
-			link_drop(&h, p);
+	err = here.err ? here.err : drop_links(&h);
+	if (err)
+		return err;
 	err = registry_delete(in, &row->key);
 	count_attachments(in);
 	return err;
@@ -362,29 +410,34 @@ enum iface_state iface_state(struct instance *in, const struct registry_row *row
 }
 
 /* An attach was killed while it moved an interface that worked: the new hook stays if it is there. */
-static void settle(struct instance *in, struct registry_row *row)
+static int settle(struct instance *in, struct registry_row *row)
 {
 	struct hook h = hook_of(in, row);
 	struct hooks now;
+	int err = 0;
 
 	hook_look(&h, &now);
 	if (now.have & PART_XDP && now.have & PART_IN & ~PART_XDP)
-		hook_drop(&h, row->iface.ingress == SW_HOOK_XDP_NATIVE || row->iface.ingress == SW_HOOK_XDP_GENERIC
-				      ? PART_XDP
-				      : PART_IN & ~PART_XDP);
-	xdp_settle(&h, &now);
+		err = hook_drop(&h,
+				row->iface.ingress == SW_HOOK_XDP_NATIVE || row->iface.ingress == SW_HOOK_XDP_GENERIC
+					? PART_XDP
+					: PART_IN & ~PART_XDP);
+	if (!err)
+		err = xdp_settle(&h, &now);
+	if (err) /* the next command tries again */
+		return err;
 	sweep_dispatchers(in, &row->key);
 	hook_look(&h, &now);
 	iface_describe(&now, &row->iface);
 	row->iface.ready &= ~SW_READY_CHANGE;
-	registry_put(in, &row->key, &row->iface);
+	return registry_put(in, &row->key, &row->iface);
 }
 
 void iface_mend(struct instance *in, void (*told)(void *ctx, const char *line), void *ctx)
 {
 	struct registry_row *rows;
 	u32 n = registry_list(in, &rows);
-	char line[160];
+	char line[WHY_SIZE];
 
 	for (u32 i = 0; i < n; i++) {
 		const char *what = NULL;
@@ -397,10 +450,11 @@ void iface_mend(struct instance *in, void (*told)(void *ctx, const char *line), 
 			what = "was left half attached by a killed command: taken off";
 		else if (!now.have)
 			what = "had its programs removed by others: forgotten";
-		if (what && iface_detach(in, &rows[i]))
+		if ((what && iface_detach(in, &rows[i])) || (!what && rows[i].iface.ready & SW_READY_CHANGE &&
+							     rows[i].key.netns == in->netns && settle(in, &rows[i]))) {
+			told(ctx, in->s.why);
 			continue;
-		if (!what && rows[i].iface.ready & SW_READY_CHANGE && rows[i].key.netns == in->netns)
-			settle(in, &rows[i]);
+		}
 		if (!what && state == IFACE_INCOMPLETE)
 			what = "has lost a hook (a killed command, or another's hand): attach it again";
 		if (!what)
@@ -411,22 +465,38 @@ void iface_mend(struct instance *in, void (*told)(void *ctx, const char *line), 
 	free(rows);
 }
 
+struct sweeping {
+	struct instance *in;
+	int err; /* the first, with s.why */
+	char why[WHY_SIZE];
+};
 static int sweep_here(void *ctx)
 {
-	struct instance *in = ctx;
+	struct sweeping *s = ctx;
+	struct instance *in = s->in;
 	struct if_nameindex *all = if_nameindex();
 
 	for (struct if_nameindex *i = all; i && i->if_index; i++) {
 		struct hook h = {.in = in, .key = {.netns = netns_own(), .ifindex = i->if_index}};
-		hook_drop(&h, ALL_PARTS);
+		int err;
+
+		snprintf(h.name, sizeof(h.name), "%.15s", i->if_name);
+		err = hook_drop(&h, ALL_PARTS);
 		xdp_sweep(in, i->if_index);
+		if (err && !s->err) {
+			s->err = err;
+			memcpy(s->why, in->s.why, sizeof(s->why));
+		}
 	}
 	if_freenameindex(all);
 	return 0;
 }
 
-void iface_sweep(struct instance *in)
+int iface_sweep(struct instance *in)
 {
+	struct sweeping s = {.in = in};
+
 	if (in->map_ids && instance_sees_ids() && (!in->meta_id || instance_is_ours(in)))
-		netns_each(sweep_here, in);
+		netns_each(sweep_here, &s);
+	return s.err ? store_fail(&in->s, s.err, "%s", s.why) : 0;
 }

@@ -142,8 +142,9 @@ static int open_instance(struct job *j)
 				 "%s had lost some of its pins: made anew, so its counters start at 0, and interfaces "
 				 "that are not named now are no longer watched",
 				 j->in.s.dir);
-		iface_sweep(&j->in);
-		err = instance_clear(&j->in);
+		err = iface_sweep(&j->in);
+		if (!err)
+			err = instance_clear(&j->in);
 		return err ? err : instance_create(&j->in, &j->wish);
 	}
 	if (!err)
@@ -222,8 +223,8 @@ static int attach_all(struct job *j)
 		memcpy(why, j->in.s.why, sizeof(why));
 		for (int i = 0; i + 1 < done; i++) { /* the one that failed put itself back */
 			struct registry_row row = {.key = j->hook[i].key};
-			if (!j->had[i] && !registry_get(&j->in, &row.key, &row.iface))
-				iface_detach(&j->in, &row);
+			if (!j->had[i] && !registry_get(&j->in, &row.key, &row.iface) && iface_detach(&j->in, &row))
+				cmd_note(j->g, "%s", j->in.s.why);
 		}
 		return store_fail(&j->in.s, err, "%s", why);
 	}

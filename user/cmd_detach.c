@@ -122,8 +122,8 @@ static int work(struct job *j, bool all, char **names, int n)
 		return store_fail(&j->in.s, -EPERM,
 				  "%s is another version's; finding its programs takes CAP_SYS_ADMIN: run as root",
 				  j->in.s.dir);
-	iface_sweep(&j->in);
-	return instance_remove(&j->in);
+	err = iface_sweep(&j->in); /* without its pins nothing would find what is left */
+	return err ? err : instance_remove(&j->in);
 }
 
 static int run(int argc, char **argv, const struct global *g)

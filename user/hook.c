@@ -170,18 +170,20 @@ int link_put(struct hook *h, enum part p, int prog_fd, u32 flags)
 	return err;
 }
 
-void link_drop(const struct hook *h, enum part p)
+int link_drop(const struct hook *h, enum part p)
 {
 	char path[sizeof(h->in->s.dir) + 64];
-	int fd;
+	int fd, err = 0;
 
 	link_path(h->in, &h->key, p, path, sizeof(path));
 	fd = bpf_obj_get(path);
 	if (fd >= 0) {
-		bpf_link_detach(fd); /* now, not when the kernel gets round to freeing it */
+		err = bpf_link_detach(fd); /* now, not when the kernel gets round to freeing it */
 		close(fd);
 	}
-	unlink(path);
+	if (!unlink(path) || errno == ENOENT)
+		return 0; /* nobody holds it any more: also if it could not be detached, it goes */
+	return err ? err : -errno;
 }
 
 /* A program's id does not tell it from the same one on another interface, its index alone not from one in another
@@ -246,19 +248,43 @@ void hook_look(struct hook *h, struct hooks *now)
 	look_clsact(h, now, PART_CLSACT_OUT);
 }
 
-void hook_drop(struct hook *h, u32 parts)
+static int drop_part(struct hook *h, const struct hooks *now, enum part p)
 {
+	switch (p) {
+	case PART_XDP_CHAIN:
+	case PART_XDP_BARE:
+		return xdp_drop(h, now, 1 << p);
+	case PART_CLSACT_IN:
+	case PART_CLSACT_OUT:
+		return clsact_drop(h, p == PART_CLSACT_OUT);
+	default:
+		return link_drop(h, p);
+	}
+}
+
+int hook_drop(struct hook *h, u32 parts)
+{
+	static const char *const name[PART_COUNT] = {"the XDP program's link",
+						     "the XDP program in libxdp's dispatcher",
+						     "the XDP program",
+						     "the link of the ingress program",
+						     "the link of the egress program",
+						     "the ingress filter",
+						     "the egress filter"};
 	struct hooks now;
+	int err = 0, one;
 
 	hook_look(h, &now);
-	xdp_drop(h, &now, parts & now.have);
-	for (enum part p = 0; p < PART_COUNT; p++)
-		if (links[p].suffix && parts & now.have & 1 << p)
-			link_drop(h, p);
-	for (int out = 0; out < 2; out++)
-		if (parts & now.have & 1 << (out ? PART_CLSACT_OUT : PART_CLSACT_IN))
-			clsact_drop(h, out);
-	clsact_tidy(h);
+	for (enum part p = 0; p < PART_COUNT; p++) {
+		one = parts & now.have & 1 << p ? drop_part(h, &now, p) : 0;
+		if (one && !hook_is_gone(one) && !err)
+			err = store_fail(&h->in->s, one, "%s: cannot take off %s: %s; it runs on until a detach can",
+					 h->name, name[p], strerror(-one));
+	}
+	one = clsact_tidy(h);
+	if (one && !hook_is_gone(one) && !err)
+		err = store_fail(&h->in->s, one, "%s: cannot take off its clsact qdisc: %s", h->name, strerror(-one));
+	return err;
 }
 
 bool tcx_works(u32 ifindex)

@@ -4,6 +4,8 @@
 #ifndef SYNWAVE_HOOK_H
 #define SYNWAVE_HOOK_H
 
+#include <errno.h>
+
 #include "instance.h"
 #include "load.h"
 
@@ -21,6 +23,12 @@ enum part {
 #define PART_XDP (1 << PART_XDP_LINK | 1 << PART_XDP_CHAIN | 1 << PART_XDP_BARE)
 #define PART_IN  (PART_XDP | 1 << PART_TCX_IN | 1 << PART_CLSACT_IN)
 #define PART_OUT (1 << PART_TCX_OUT | 1 << PART_CLSACT_OUT)
+
+/* What is to be taken off is gone, or its interface is. */
+static inline bool hook_is_gone(int err)
+{
+	return err == -ENOENT || err == -ENODEV || err == -ENXIO;
+}
 
 struct hooks {
 	u32 have; /* bits of enum part */
@@ -49,7 +57,8 @@ bool hook_mac(const char *name, u8 mac[6]);
 int hook_init(struct hook *h, struct instance *in, struct loader *l, const char *name);
 
 void hook_look(struct hook *h, struct hooks *now);
-void hook_drop(struct hook *h, u32 parts); /* bits of enum part; only what is ours */
+/* parts: bits of enum part; only what is ours. All of it is tried, whatever fails. */
+int hook_drop(struct hook *h, u32 parts);
 /* Whether a pinned link of `former`, an interface of another network namespace, hangs on this one: it was moved. */
 bool hook_same_device(const struct hook *h, const struct hook *former);
 
@@ -60,13 +69,13 @@ int hook_tc(struct hook *h, bool out);
 /* The pieces, by mechanism. */
 int link_open(const struct hook *h, enum part p); /* pinned link, or -errno; -ENOENT if its device is gone */
 int link_put(struct hook *h, enum part p, int prog_fd, u32 flags);
-void link_drop(const struct hook *h, enum part p);
+int link_drop(const struct hook *h, enum part p); /* these and the *_drop below: what is gone already is no failure */
 u32 link_ifindex(int fd, u32 *link_id, u32 *prog_id); /* 0: the device is gone */
 void link_path(const struct instance *in, const struct sw_iface_key *key, enum part p, char *path, size_t size);
 
 void xdp_look(struct hook *h, struct hooks *now);
-void xdp_drop(struct hook *h, const struct hooks *now, u32 parts);
-void xdp_settle(struct hook *h, const struct hooks *now); /* one program of ours in a dispatcher is enough */
+int xdp_drop(struct hook *h, const struct hooks *now, u32 parts);
+int xdp_settle(struct hook *h, const struct hooks *now); /* one program of ours in a dispatcher is enough */
 bool xdp_dispatcher_works(void);
 /* Whether a program of ours may hang there that this process cannot tell from another's; row: what was meant. */
 bool xdp_hidden(struct hook *h, const struct sw_iface *row);
@@ -76,7 +85,7 @@ bool tcx_works(u32 ifindex);
 
 int clsact_put(struct hook *h, bool out, int prog_fd);
 u32 clsact_prog(struct hook *h, bool out);
-void clsact_drop(struct hook *h, bool out);
-void clsact_tidy(struct hook *h); /* removes the qdisc if we made it and nobody uses it */
+int clsact_drop(struct hook *h, bool out);
+int clsact_tidy(struct hook *h); /* removes the qdisc if we made it and nobody uses it */
 
 #endif

@@ -152,19 +152,19 @@ int clsact_put(struct hook *h, bool out, int prog_fd)
 	return bpf_tc_attach(&tc, &opts);
 }
 
-void clsact_drop(struct hook *h, bool out)
+int clsact_drop(struct hook *h, bool out)
 {
 	struct bpf_tc_hook tc = hook_of(h, out ? BPF_TC_EGRESS : BPF_TC_INGRESS);
 	TC_OPTS(h, opts);
 
-	if (clsact_prog(h, out))
-		bpf_tc_detach(&tc, &opts);
+	return clsact_prog(h, out) ? bpf_tc_detach(&tc, &opts) : 0;
 }
 
-void clsact_tidy(struct hook *h)
+int clsact_tidy(struct hook *h)
 {
 	struct bpf_tc_hook tc = hook_of(h, BPF_TC_INGRESS | BPF_TC_EGRESS);
 
-	if (h->qdisc && has_qdisc(h) && !has_filters(h, TC_H_MIN_INGRESS) && !has_filters(h, TC_H_MIN_EGRESS))
-		bpf_tc_hook_destroy(&tc);
+	if (!h->qdisc || !has_qdisc(h) || has_filters(h, TC_H_MIN_INGRESS) || has_filters(h, TC_H_MIN_EGRESS))
+		return 0;
+	return bpf_tc_hook_destroy(&tc);
 }

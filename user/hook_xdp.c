@@ -140,44 +140,62 @@ bool xdp_hidden(struct hook *h, const struct sw_iface *row)
 	return now.alien;
 }
 
+/* One program out of the dispatcher. */
+static int drop_one(struct hook *h, u32 id)
+{
+	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(h->key.ifindex);
+	struct xdp_program *p = xdp_program__from_id(id);
+	int err = mp ? libxdp_get_error(mp) : 0;
+
+	if (!err)
+		err = libxdp_get_error(p);
+	if (!err && mp) /* no dispatcher any more: nothing in it */
+		err = xdp_program__detach(p, h->key.ifindex, xdp_multiprog__attach_mode(mp), 0);
+	if (!libxdp_get_error(p))
+		xdp_program__close(p);
+	if (mp && !libxdp_get_error(mp))
+		xdp_multiprog__close(mp);
+	return err;
+}
+
 /* Takes ours out of the dispatcher, but for `keep`. */
-static void drop_chained(struct hook *h, u32 keep)
+static int drop_chained(struct hook *h, u32 keep)
 {
 	struct hooks now = {};
 	u32 ours[16];
-	int n = look_chain(h, &now, ours, SW_ARRAY_SIZE(ours));
+	int n = look_chain(h, &now, ours, SW_ARRAY_SIZE(ours)), err = 0;
 
 	for (int i = 0; i < n; i++) {
-		struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(h->key.ifindex);
-		struct xdp_program *p = xdp_program__from_id(ours[i]);
-		if (ours[i] != keep && !libxdp_get_error(mp) && mp && !libxdp_get_error(p))
-			xdp_program__detach(p, h->key.ifindex, xdp_multiprog__attach_mode(mp), 0);
-		if (!libxdp_get_error(p))
-			xdp_program__close(p);
-		if (!libxdp_get_error(mp))
-			xdp_multiprog__close(mp);
+		int one = ours[i] != keep ? drop_one(h, ours[i]) : 0;
+
+		if (one && !hook_is_gone(one) && !err)
+			err = one;
 	}
+	return err;
 }
 
-void xdp_settle(struct hook *h, const struct hooks *now)
+int xdp_settle(struct hook *h, const struct hooks *now)
 {
-	if (now->have & 1 << PART_XDP_CHAIN)
-		drop_chained(h, now->prog[PART_XDP_CHAIN]);
+	int err = now->have & 1 << PART_XDP_CHAIN ? drop_chained(h, now->prog[PART_XDP_CHAIN]) : 0;
+
+	return err ? store_fail(&h->in->s, err, "%s: an older XDP program stays in libxdp's dispatcher: %s", h->name,
+				strerror(-err))
+		   : 0;
 }
 
-void xdp_drop(struct hook *h, const struct hooks *now, u32 parts)
+int xdp_drop(struct hook *h, const struct hooks *now, u32 parts)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+	int err;
 
 	if (parts & 1 << PART_XDP_CHAIN)
-		drop_chained(h, 0);
-	if (!(parts & 1 << PART_XDP_BARE))
-		return;
+		return drop_chained(h, 0);
 	opts.old_prog_fd = bpf_prog_get_fd_by_id(now->prog[PART_XDP_BARE]);
 	if (opts.old_prog_fd < 0)
-		return;
-	bpf_xdp_detach(h->key.ifindex, mode_flags(now->mode) | XDP_FLAGS_REPLACE, &opts);
+		return opts.old_prog_fd;
+	err = bpf_xdp_detach(h->key.ifindex, mode_flags(now->mode) | XDP_FLAGS_REPLACE, &opts);
 	close(opts.old_prog_fd);
+	return err;
 }
 
 /* Into the dispatcher; an older one of ours leaves it afterwards. */
@@ -196,8 +214,11 @@ static int put_chained(struct hook *h, u32 mode)
 	if (!err) {
 		xdp_program__set_run_prio(p, RUN_PRIO);
 		err = xdp_program__attach(p, h->key.ifindex, how, 0);
-		if (!err)
-			drop_chained(h, xdp_program__id(p));
+		if (!err) {
+			err = drop_chained(h, xdp_program__id(p));
+			if (err) /* two would count each segment twice; the caller's error says it */
+				xdp_program__detach(p, h->key.ifindex, how, 0);
+		}
 		xdp_program__close(p);
 	}
 	load_destroy(skel);
@@ -291,31 +312,50 @@ static int put_again(struct hook *h, u32 mode, const struct hooks *now)
 		   : 0;
 }
 
+/* None of ours is there: it was taken off, or never was. */
+static int put_anew(struct hook *h, u32 mode)
+{
+	struct hooks now;
+
+	hook_look(h, &now);
+	return put_first(h, mode, &now);
+}
+
+/* The kernel has native or generic XDP on a device, not both: the old one goes first, for as short as can be. */
+static int change_mode(struct hook *h, u32 mode, const struct hooks *now)
+{
+	char why[WHY_SIZE];
+	int err = 0;
+
+	if (!(now->have & 1 << PART_XDP_CHAIN))
+		err = load_program(h->loader, program_for(mode));
+	if (err >= 0)
+		err = hook_drop(h, PART_XDP);
+	if (err)
+		return err;
+	err = put_anew(h, mode);
+	if (!err)
+		return 0;
+	memcpy(why, h->in->s.why, sizeof(why));
+	if (put_anew(h, now->mode)) {
+		char back[WHY_SIZE];
+
+		memcpy(back, h->in->s.why, sizeof(back));
+		return store_fail(&h->in->s, err, "%.240s; nor can the one that was there be put back: %.200s", why,
+				  back);
+	}
+	return store_fail(&h->in->s, err, "%s", why);
+}
+
 int hook_xdp(struct hook *h, u32 mode)
 {
 	struct hooks now;
-	char why[WHY_SIZE];
-	int err;
 
 	load_forget();
 	hook_look(h, &now);
 	if (!(now.have & PART_XDP))
 		return put_first(h, mode, &now);
-	if (now.mode == mode)
-		return put_again(h, mode, &now);
-	/* The kernel has native or generic XDP on a device, not both: the old one goes first, for as short as can be. */
-	if (!(now.have & 1 << PART_XDP_CHAIN)) {
-		err = load_program(h->loader, program_for(mode));
-		if (err < 0)
-			return err;
-	}
-	hook_drop(h, PART_XDP);
-	err = hook_xdp(h, mode);
-	if (!err)
-		return 0;
-	memcpy(why, h->in->s.why, sizeof(why));
-	hook_xdp(h, now.mode);
-	return store_fail(&h->in->s, err, "%s", why);
+	return now.mode == mode ? put_again(h, mode, &now) : change_mode(h, mode, &now);
 }
 
 /* The program behind a pin of libxdp's: the program itself, or the link that holds it in its dispatcher. */

@@ -3,14 +3,19 @@
  *   tcx             no BPF_TCX_* attach type (before 6.6)
  *   freplace        no program of type BPF_PROG_TYPE_EXT: libxdp's dispatcher cannot run
  *   gen_syncookie   no helper of that name. Calls of it get a number that no helper has, so the kernel's own verifier
- *                   judges: refused where they are reached, and no matter where they are dead code. */
+ *                   judges: refused where they are reached, and no matter where they are dead code.
+ * Or a kernel that does not let go (EBUSY):
+ *   stuck=WHERE     no link is detached, nor the pin of one unlinked whose name ends with WHERE; no XDP program and no
+ *                   filter is taken off by netlink. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/rtnetlink.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #define TCX_INGRESS 46
@@ -38,7 +43,40 @@ static int refuse(long command, const union bpf_attr *a)
 		return EINVAL;
 	if (command == BPF_PROG_LOAD && a->prog_type == BPF_PROG_TYPE_EXT && without("freplace"))
 		return EINVAL;
+	if (command == BPF_LINK_DETACH && without("stuck="))
+		return EBUSY;
 	return 0;
+}
+
+int unlink(const char *path)
+{
+	int (*next)(const char *) = (int (*)(const char *))dlsym(RTLD_NEXT, "unlink");
+	const char *older = getenv("OLDER"), *where = older ? strstr(older, "stuck=") : NULL;
+	size_t length = strlen(path);
+
+	where = where ? where + strlen("stuck=") : NULL;
+	if (where && strstr(path, "/links/") && length >= strlen(where) &&
+	    !strcmp(path + length - strlen(where), where)) {
+		errno = EBUSY;
+		return -1;
+	}
+	return next(path);
+}
+
+ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+	static const unsigned char off[] = {8, 0, IFLA_XDP_FD, 0, 0xff, 0xff, 0xff, 0xff};
+	ssize_t (*next)(int, const void *, size_t, int) =
+		(ssize_t(*)(int, const void *, size_t, int))dlsym(RTLD_NEXT, "send");
+	const struct nlmsghdr *n = data;
+
+	if (without("stuck=") && size >= sizeof(*n) &&
+	    (n->nlmsg_type == RTM_DELTFILTER ||
+	     (n->nlmsg_type == RTM_SETLINK && memmem(data, size, off, sizeof(off))))) {
+		errno = EBUSY;
+		return -1;
+	}
+	return next(fd, data, size, flags);
 }
 
 /* A copy of the instructions without the helper, to be freed. */

@@ -106,11 +106,11 @@ TEST_SHARED := tests/frames.c tests/exchanges.c tests/guards.c user/ruleset_file
 TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
 TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_open.c mounts.c store_walk.c percpu.c \
-	render_guard.c render_json.c ladder.c http_host.c)
+	render_guard.c render_json.c ladder.c http_host.c realtime.c)
 $(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 \
-		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lm
+		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lz -lm
 
 $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c user/guard_store.c \
 		user/store.c user/store_open.c user/mounts.c user/store_walk.c user/percpu.c $(TEST_HEADERS) $(SKEL)
@@ -122,7 +122,7 @@ $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c u
 $(B)/test/unit-plain: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) -O2 $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit \
-		-o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lm
+		-o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lz -lm
 
 $(B)/test/verifier: tests/verifier.c tests/unit/tap.h user/conf.c user/conf.h user/skeleton.h $(CORE) $(SKEL)
 	@mkdir -p $(@D)

@@ -13,6 +13,7 @@
 #include "guard_store.h"
 #include "mounts.h"
 #include "privilege.h"
+#include "realtime.h"
 #include "share.h"
 #include "snapshot.h"
 #include "words.h"
@@ -281,7 +282,7 @@ static int run(int argc, char **argv, const struct global *g)
 	ruleset_init(&j.rules);
 	if (j.config && ruleset_load(&j.rules, j.config, why))
 		return cmd_fail("%s; nothing was attached", why);
-	if (!privilege_check(why, sizeof(why)))
+	if (!privilege_check(why, sizeof(why)) || !realtime_check(why, sizeof(why)))
 		return cmd_fail("%s", why);
 	load_logs(g->verbose);
 	j.count = argc - optind;

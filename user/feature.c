@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "hook.h"
+#include "realtime.h"
 
 static bool tcx(void)
 {
@@ -46,5 +47,7 @@ const struct feature_row feature[FEATURE_COUNT] = {
 	[FEATURE_DISPATCHER] = {"xdp_dispatcher", "XDP dispatcher", "XDP runs alone", xdp_dispatcher_works},
 	[FEATURE_BTF] = {"btf", "BTF", NULL, btf},
 	[FEATURE_COOKIES] = {"cookie_helpers", "cookie helpers", "the guard passes or drops instead", load_cookies},
+	[FEATURE_SERIAL] = {"serial_softirqs", "serial softirqs", "PREEMPT_RT without its BH lock: attach refuses",
+			    realtime_fits},
 	[FEATURE_LISTENER] = {"listener_fields", "listener's fields", "cookies carry fewer options", listener},
 };

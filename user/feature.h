@@ -10,6 +10,7 @@ enum feature {
 	FEATURE_DISPATCHER,
 	FEATURE_BTF,
 	FEATURE_COOKIES, /* load_cookies() */
+	FEATURE_SERIAL, /* realtime.h */
 	FEATURE_LISTENER, /* fields of listening sockets that bpf/kernel.h reads where it finds them */
 	FEATURE_COUNT
 };

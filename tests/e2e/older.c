@@ -4,6 +4,7 @@
  *   freplace        no program of type BPF_PROG_TYPE_EXT: libxdp's dispatcher cannot run
  *   gen_syncookie   no helper of that name. Calls of it get a number that no helper has, so the kernel's own verifier
  *                   judges: refused where they are reached, and no matter where they are dead code.
+ *   serial_softirqs it says that it is a PREEMPT_RT kernel
  * Or a kernel that does not let go (EBUSY):
  *   stuck=WHERE     no link is detached, nor the pin of one unlinked whose name ends with WHERE; no XDP program and no
  *                   filter is taken off by netlink. */
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #define TCX_INGRESS 46
 #define TCX_EGRESS  47
@@ -46,6 +48,16 @@ static int refuse(long command, const union bpf_attr *a)
 	if (command == BPF_LINK_DETACH && without("stuck="))
 		return EBUSY;
 	return 0;
+}
+
+int uname(struct utsname *u)
+{
+	int (*next)(struct utsname *) = (int (*)(struct utsname *))dlsym(RTLD_NEXT, "uname");
+	int err = next(u);
+
+	if (!err && without("serial_softirqs"))
+		strcpy(u->version, "#1 SMP PREEMPT_RT");
+	return err;
 }
 
 int unlink(const char *path)

@@ -171,3 +171,21 @@ def older_kernel_btf():
     equal(len(r.stderr.splitlines()), 1, "lines on standard error")
     check("BTF" in r.stderr, r.stderr)
     nothing_left(sw)
+
+
+@scenario()
+def realtime_kernel():
+    """A kernel that says it is PREEMPT_RT: with softirqs that exclude each other (before 6.18 and 6.12.57) all is well,
+    else attach refuses, and what runs goes on and is taken off."""
+    pair()
+    sw = Synwave()
+    release = [int(n) for n in os.uname().release.split("-")[0].split(".")[:2]]
+    fits = release < [6, 18] and release != [6, 12]
+    attach(sw, "tc")
+    older("serial_softirqs")
+    r = sw.cmd("attach", "eth0", "--mode", "tc", ok=(0 if fits else 1,))
+    check(fits or (r.stderr.count("\n") == 1 and "CONFIG_PREEMPT_RT_NEEDS_BH_LOCK" in r.stderr), r.stderr)
+    status(sw, serial_softirqs=fits)
+    traffic(sw)
+    sw.detach()
+    nothing_left(sw)

@@ -17,6 +17,7 @@ void test_trace(void);
 void test_names(void);
 void test_keys(void);
 void test_walk(void);
+void test_realtime(void);
 void test_top(void);
 void test_json(void);
 void test_trust(void);
@@ -145,5 +146,6 @@ int main(void)
 	test_names();
 	test_keys();
 	test_walk();
+	test_realtime();
 	return tap_end("unit");
 }

@@ -12,8 +12,6 @@
 
 #include "netns.h"
 
-#define ALL_PARTS ((1 << PART_COUNT) - 1)
-
 static u64 realtime(void)
 {
 	struct timespec now;
@@ -154,7 +152,7 @@ static int hidden(struct hook *h)
 		h->name);
 }
 
-static struct hook hook_of(struct instance *in, const struct registry_row *row)
+struct hook iface_hook(struct instance *in, const struct registry_row *row)
 {
 	struct hook h = {.in = in, .key = row->key};
 
@@ -172,7 +170,7 @@ static int forget_former(struct hook *h)
 	int err = 0;
 
 	for (u32 i = 0; i < n && !err; i++) {
-		struct hook former = hook_of(h->in, &rows[i]);
+		struct hook former = iface_hook(h->in, &rows[i]);
 
 		if (rows[i].key.netns != h->key.netns && hook_same_device(h, &former))
 			err = iface_detach(h->in, &rows[i]);
@@ -271,7 +269,7 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 }
 
 /* libxdp's pins carry the index alone: with another namespace's interface of that index they may be its. */
-static void sweep_dispatchers(struct instance *in, const struct sw_iface_key *key)
+void iface_sweep_dispatchers(struct instance *in, const struct sw_iface_key *key)
 {
 	struct registry_row *rows;
 	u32 n = registry_list(in, &rows);
@@ -296,7 +294,7 @@ static int drop_here(void *ctx)
 
 	if (if_indextoname(d->h->key.ifindex, name))
 		d->err = hook_drop(d->h, ALL_PARTS);
-	sweep_dispatchers(d->h->in, &d->h->key);
+	iface_sweep_dispatchers(d->h->in, &d->h->key);
 	return 0;
 }
 
@@ -322,7 +320,7 @@ int iface_detach(struct instance *in, const struct registry_row *row)
 	bool inside = row->iface.chained || !row->iface.ready || row->iface.ingress == SW_HOOK_CLSACT ||
 		      row->iface.egress == SW_HOOK_CLSACT;
 	enum iface_state state = iface_state(in, row, NULL);
-	struct hook h = hook_of(in, row);
+	struct hook h = iface_hook(in, row);
 	struct dropping here = {.h = &h};
 	int err;
 
@@ -331,7 +329,7 @@ int iface_detach(struct instance *in, const struct registry_row *row)
 	if (row->key.netns == in->netns) {
 		drop_here(&here);
 	} else if (state == IFACE_GONE) {
-		sweep_dispatchers(in, &row->key);
+		iface_sweep_dispatchers(in, &row->key);
 	} else if (inside) { /* not by a link: only to be removed from within */
 		err = netns_call(row->key.netns, drop_here, &here);
 		if (err)
@@ -351,7 +349,7 @@ int iface_detach(struct instance *in, const struct registry_row *row)
 
 static bool any_link(struct instance *in, const struct registry_row *row)
 {
-	struct hook h = hook_of(in, row);
+	struct hook h = iface_hook(in, row);
 	bool any = false;
 
 	for (enum part p = 0; p < PART_COUNT; p++) {
@@ -391,7 +389,7 @@ static enum iface_state state_elsewhere(struct instance *in, const struct regist
 
 enum iface_state iface_state(struct instance *in, const struct registry_row *row, struct hooks *now)
 {
-	struct hook h = hook_of(in, row);
+	struct hook h = iface_hook(in, row);
 	char name[IF_NAMESIZE];
 	struct hooks found;
 
@@ -407,96 +405,4 @@ enum iface_state iface_state(struct instance *in, const struct registry_row *row
 	if (!row->iface.ready || !(found.have & PART_IN) || (row->iface.egress && !(found.have & PART_OUT)))
 		return IFACE_INCOMPLETE;
 	return IFACE_UP;
-}
-
-/* An attach was killed while it moved an interface that worked: the new hook stays if it is there. */
-static int settle(struct instance *in, struct registry_row *row)
-{
-	struct hook h = hook_of(in, row);
-	struct hooks now;
-	int err = 0;
-
-	hook_look(&h, &now);
-	if (now.have & PART_XDP && now.have & PART_IN & ~PART_XDP)
-		err = hook_drop(&h,
-				row->iface.ingress == SW_HOOK_XDP_NATIVE || row->iface.ingress == SW_HOOK_XDP_GENERIC
-					? PART_XDP
-					: PART_IN & ~PART_XDP);
-	if (!err)
-		err = xdp_settle(&h, &now);
-	if (err) /* the next command tries again */
-		return err;
-	sweep_dispatchers(in, &row->key);
-	hook_look(&h, &now);
-	iface_describe(&now, &row->iface);
-	row->iface.ready &= ~SW_READY_CHANGE;
-	return registry_put(in, &row->key, &row->iface);
-}
-
-void iface_mend(struct instance *in, void (*told)(void *ctx, const char *line), void *ctx)
-{
-	struct registry_row *rows;
-	u32 n = registry_list(in, &rows);
-	char line[WHY_SIZE];
-
-	for (u32 i = 0; i < n; i++) {
-		const char *what = NULL;
-		struct hooks now = {.have = 1};
-		enum iface_state state = iface_state(in, &rows[i], &now);
-
-		if (state == IFACE_GONE)
-			what = "has vanished: cleaned up";
-		else if (!rows[i].iface.ready)
-			what = "was left half attached by a killed command: taken off";
-		else if (!now.have)
-			what = "had its programs removed by others: forgotten";
-		if ((what && iface_detach(in, &rows[i])) || (!what && rows[i].iface.ready & SW_READY_CHANGE &&
-							     rows[i].key.netns == in->netns && settle(in, &rows[i]))) {
-			told(ctx, in->s.why);
-			continue;
-		}
-		if (!what && state == IFACE_INCOMPLETE)
-			what = "has lost a hook (a killed command, or another's hand): attach it again";
-		if (!what)
-			continue;
-		snprintf(line, sizeof(line), "%.15s %s", rows[i].iface.name, what);
-		told(ctx, line);
-	}
-	free(rows);
-}
-
-struct sweeping {
-	struct instance *in;
-	int err; /* the first, with s.why */
-	char why[WHY_SIZE];
-};
-static int sweep_here(void *ctx)
-{
-	struct sweeping *s = ctx;
-	struct instance *in = s->in;
-	struct if_nameindex *all = if_nameindex();
-
-	for (struct if_nameindex *i = all; i && i->if_index; i++) {
-		struct hook h = {.in = in, .key = {.netns = netns_own(), .ifindex = i->if_index}};
-		int err;
-
-		snprintf(h.name, sizeof(h.name), "%.15s", i->if_name);
-		err = hook_drop(&h, ALL_PARTS);
-		xdp_sweep(in, i->if_index);
-		if (err && !s->err) {
-			s->err = err;
-			memcpy(s->why, in->s.why, sizeof(s->why));
-		}
-	}
-	if_freenameindex(all);
-	return 0;
-}
-
-int iface_sweep(struct instance *in)
-{
-	struct sweeping s = {.in = in};
-
-	if (in->map_ids && instance_sees_ids() && (!in->meta_id || instance_is_ours(in)))
-		netns_each(sweep_here, &s);
-	return s.err ? store_fail(&in->s, s.err, "%s", s.why) : 0;
 }

@@ -22,6 +22,10 @@ void iface_mend(struct instance *in, void (*told)(void *ctx, const char *line), 
  * nothing where this process may not ask for programs by id, or meta is another's. All of it is tried, whatever fails. */
 int iface_sweep(struct instance *in);
 
+/* For these: a row's interface, of this network namespace; and what is left of libxdp's dispatchers there. */
+struct hook iface_hook(struct instance *in, const struct registry_row *row);
+void iface_sweep_dispatchers(struct instance *in, const struct sw_iface_key *key);
+
 /* What really hangs there, as the registry and status say it. */
 void iface_describe(const struct hooks *now, struct sw_iface *iface);
 

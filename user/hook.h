@@ -20,9 +20,10 @@ enum part {
 	PART_CLSACT_OUT,
 	PART_COUNT
 };
-#define PART_XDP (1 << PART_XDP_LINK | 1 << PART_XDP_CHAIN | 1 << PART_XDP_BARE)
-#define PART_IN  (PART_XDP | 1 << PART_TCX_IN | 1 << PART_CLSACT_IN)
-#define PART_OUT (1 << PART_TCX_OUT | 1 << PART_CLSACT_OUT)
+#define PART_XDP  (1 << PART_XDP_LINK | 1 << PART_XDP_CHAIN | 1 << PART_XDP_BARE)
+#define PART_IN   (PART_XDP | 1 << PART_TCX_IN | 1 << PART_CLSACT_IN)
+#define PART_OUT  (1 << PART_TCX_OUT | 1 << PART_CLSACT_OUT)
+#define ALL_PARTS ((1 << PART_COUNT) - 1)
 
 /* What is to be taken off is gone, or its interface is. */
 static inline bool hook_is_gone(int err)

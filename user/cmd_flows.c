@@ -50,8 +50,7 @@ static int show_set(void *ctx, const struct sw_shelf *shelf, u32 doubt)
 	for (u32 left = shelf->set->used & SW_ALL_WAYS & ~doubt; left; left &= left - 1) {
 		u32 way = sw_lowest(left);
 
-		if (!sw_load(shelf, way, &c) || sw_expired(&c, f->tick) ||
-		    !passes(&f->filter, &c))
+		if (!sw_load(shelf, way, &c) || sw_expired(&c, f->tick) || !passes(&f->filter, &c))
 			continue;
 		record_from(&r, &c, false, f->epoch_ns);
 		if (f->json)

@@ -331,7 +331,8 @@ static __always_inline u32 guard_ack(void *ctx, bool xdp, struct scratch *w, str
 	w->cookie = valid > 0;
 	if (valid || r->mode != SW_GUARD_ENFORCE)
 		return SW_ACT_PASS;
-	return r->flags & SW_GUARD_BOGUS_DROP ? SW_ACT_DROP : SW_ACT_FORGET; /* what it claims to continue is not there */
+	return r->flags & SW_GUARD_BOGUS_DROP ? SW_ACT_DROP
+					      : SW_ACT_FORGET; /* what it claims to continue is not there */
 }
 
 /* Segments that may claim a cookie. */

@@ -153,8 +153,9 @@ static __always_inline u32 answer_ttl(const struct sw_packet *p)
 static __always_inline void put_ip4(u32 *ip, const struct sw_packet *p, u32 total)
 {
 	u32 from = p->from & 1;
-	u32 word[5] = {bpf_htonl(0x45000000 | total), bpf_htonl(0x4000 /* DF */), bpf_htonl(answer_ttl(p) << 24 | 6 << 16),
-		       from ? p->key.addr[0][3] : p->key.addr[1][3], from ? p->key.addr[1][3] : p->key.addr[0][3]};
+	u32 word[5] = {bpf_htonl(0x45000000 | total), bpf_htonl(0x4000 /* DF */),
+		       bpf_htonl(answer_ttl(p) << 24 | 6 << 16), from ? p->key.addr[0][3] : p->key.addr[1][3],
+		       from ? p->key.addr[1][3] : p->key.addr[0][3]};
 
 	u16 check = ~fold(put(ip, 5, word));
 	ip[2] = word[2] | (u32)check << 16;

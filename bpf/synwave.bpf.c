@@ -43,7 +43,8 @@ static __always_inline void call_for(struct scratch *w)
 /* Which services this host answers: its own SYN-ACKs say so. */
 static __always_inline void learn(const struct scratch *w, u64 now)
 {
-	bool answer = w->step.answered && w->step.syn_seen; /* forwarded, to a SYN that came by: of another host's service */
+	bool answer =
+		w->step.answered && w->step.syn_seen; /* forwarded, to a SYN that came by: of another host's service */
 
 	if (w->packet.kind == SW_KIND_SYN_ACK && w->packet.seen_at & 1 && (w->packet.local || answer))
 		guard_learn(&w->packet, now);
@@ -130,7 +131,8 @@ static __always_inline bool has_socket(void *ctx, const struct scratch *w)
 /* The segment is for another host, and this one forwards it. */
 static __always_inline bool is_forwarded(void *ctx, u32 ifindex, const struct scratch *w)
 {
-	struct fib_lookup fib = {.family = w->packet.v6 ? AF_INET6 : AF_INET, .l4_protocol = IPPROTO_TCP, .ifindex = ifindex};
+	struct fib_lookup fib = {
+		.family = w->packet.v6 ? AF_INET6 : AF_INET, .l4_protocol = IPPROTO_TCP, .ifindex = ifindex};
 	u32 from = w->packet.from & 1;
 	const u32 *src = w->packet.key.addr[from], *dst = w->packet.key.addr[from ^ 1];
 

@@ -302,7 +302,8 @@ static void print_moved(const struct status *s)
 		u8 mac[6];
 
 		if (xdp && s->row[i].state == IFACE_UP && hook_mac(f->name, mac) && memcmp(mac, f->mac, sizeof(mac)))
-			printf("%s has another MAC address than when it was attached: no SYN is challenged there until it is "
+			printf("%s has another MAC address than when it was attached: no SYN is challenged there until "
+			       "it is "
 			       "attached again\n",
 			       f->name);
 	}

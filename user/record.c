@@ -108,7 +108,8 @@ void record_from(struct record *r, const struct sw_conn *c, bool expired, u64 ep
 	r->conn_state = conn_state(c);
 	r->has_syn_synack = c->synack_ns && SW_ORIGIN(c->flags) == SW_ORIGIN_SYN;
 	r->syn_synack_ns = c->synack_ns - c->first_ns;
-	r->has_synack_ack = c->ack_ns && c->synack_ns && c->ack_ns >= c->synack_ns; /* not of a SYN-ACK that came late */
+	r->has_synack_ack =
+		c->ack_ns && c->synack_ns && c->ack_ns >= c->synack_ns; /* not of a SYN-ACK that came late */
 	r->synack_ack_ns = c->ack_ns - c->synack_ns;
 	r->simultaneous_open = c->flags & SW_C_SIMOPEN;
 	r->simultaneous_close = c->flags & SW_C_SIMCLOSE;

@@ -79,8 +79,8 @@ int ruleset_flag(struct ruleset *rs, const char *key, const char *word, char *wh
 			continue;
 		if (strcmp(word, "pass") && strcmp(word, "drop"))
 			return bad(why, "%s: %.40s: neither pass nor drop", key, word);
-		rs->rules.flags = !strcmp(word, flags[i].set) ? rs->rules.flags | flags[i].bit
-							      : rs->rules.flags & ~flags[i].bit;
+		rs->rules.flags =
+			!strcmp(word, flags[i].set) ? rs->rules.flags | flags[i].bit : rs->rules.flags & ~flags[i].bit;
 		return 0;
 	}
 	return bad(why, "%.40s: no such key", key);
@@ -355,7 +355,8 @@ static void print_service(FILE *out, const struct sw_limit *l)
 	print_limit(out, l);
 	fprintf(out, ", over: %s", guard_over_name[l->over & 1]);
 	if (l->local && l->local < SW_LOCALS)
-		fprintf(out, ", local: \"%s\"", guard_local_name[l->local]); /* a bare yes is a boolean to many readers */
+		fprintf(out, ", local: \"%s\"",
+			guard_local_name[l->local]); /* a bare yes is a boolean to many readers */
 	fputs("}\n", out);
 }
 

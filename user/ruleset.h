@@ -45,7 +45,8 @@ void ruleset_print(const struct ruleset *rs, FILE *out);
 
 /* One statement each, as in the file; false: `why`. */
 int ruleset_mode(struct ruleset *rs, const char *word, char *why);
-int ruleset_flag(struct ruleset *rs, const char *key, const char *word, char *why); /* cookie_fallback, bogus_acks, fragments */
+int ruleset_flag(struct ruleset *rs, const char *key, const char *word,
+		 char *why); /* cookie_fallback, bogus_acks, fragments */
 int ruleset_verified(struct ruleset *rs, const char *duration, char *why);
 int ruleset_source(struct ruleset *rs, bool v6, u32 prefix, const struct sw_limit *limit, char *why);
 void ruleset_no_source(struct ruleset *rs, bool v6, u32 prefix);

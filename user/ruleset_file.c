@@ -108,10 +108,16 @@ struct row_words {
 	{ \
 		name, take_text, offsetof(struct row_words, field), needed_ \
 	}
-static const struct key source_keys[] = {TEXT_("family", family, true), TEXT_("prefix", prefix, true),
-					 TEXT_("rate", limit.rate, true), TEXT_("burst", limit.burst, false), {0}};
-static const struct key service_keys[] = {TEXT_("rate", limit.rate, true), TEXT_("burst", limit.burst, false),
-					  TEXT_("over", limit.over, false), TEXT_("local", limit.local, false), {0}};
+static const struct key source_keys[] = {TEXT_("family", family, true),
+					 TEXT_("prefix", prefix, true),
+					 TEXT_("rate", limit.rate, true),
+					 TEXT_("burst", limit.burst, false),
+					 {0}};
+static const struct key service_keys[] = {TEXT_("rate", limit.rate, true),
+					  TEXT_("burst", limit.burst, false),
+					  TEXT_("over", limit.over, false),
+					  TEXT_("local", limit.local, false),
+					  {0}};
 
 static int take_source_row(struct load *l, yaml_node_t *n)
 {
@@ -222,16 +228,11 @@ static int take_word(struct load *l, const struct key *k, yaml_node_t *v, void *
 }
 
 static const struct key file_keys[] = {
-	{"mode", take_word, 0, false},
-	{"cookie_fallback", take_word, 0, false},
-	{"source", take_source, 0, false},
-	{"bogus_acks", take_word, 0, false},
-	{"fragments", take_word, 0, false},
-	{"allow", take_list, 0, false},
-	{"service", take_service, 0, false},
-	{"deny", take_list, 0, false},
-	{"verified", take_word, 0, false},
-	{0},
+	{"mode", take_word, 0, false},       {"cookie_fallback", take_word, 0, false},
+	{"source", take_source, 0, false},   {"bogus_acks", take_word, 0, false},
+	{"fragments", take_word, 0, false},  {"allow", take_list, 0, false},
+	{"service", take_service, 0, false}, {"deny", take_list, 0, false},
+	{"verified", take_word, 0, false},   {0},
 };
 
 static int parse_failed(struct load *l, const yaml_parser_t *p)

@@ -99,7 +99,8 @@ struct sw_conn {
 	struct sw_end rival; /* ... and its offer */
 	u32 rst_seq; /* of the RST that counted */
 	u32 deadline; /* ticks */
-	u16 seen_at[2]; /* where the first SYN and SYN-ACK were seen (sw_packet.seen_at): copies elsewhere are no news */
+	u16 seen_at
+		[2]; /* where the first SYN and SYN-ACK were seen (sw_packet.seen_at): copies elsewhere are no news */
 	u16 rival_seen_at;
 	u8 saved[2]; /* states before the provisional RST */
 	u8 doubts; /* segments of the provisional RST's sender, after it, that may be older than it */

@@ -232,7 +232,8 @@ SW_INLINE void sw_begin_cookie(struct sw_conn *c, const struct sw_packet *p, u64
 	server->isn = p->ack - 1;
 	server->nxt = p->ack;
 	client->flags = SW_E_ISN;
-	server->flags = SW_E_ISN; /* its SYN-ACK was ours: it is waited for until it speaks itself, which proves the rest */
+	server->flags =
+		SW_E_ISN; /* its SYN-ACK was ours: it is waited for until it speaks itself, which proves the rest */
 	c->flags |= SW_C_SERVER_LOCAL;
 	client->state = server->state = SW_ESTABLISHED;
 	sw_handshake_open(c, s);

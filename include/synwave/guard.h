@@ -155,7 +155,8 @@ SW_INLINE u32 sw_guard_source(void *shell, const volatile struct sw_conf *conf, 
 		u32 at = i;
 		struct sw_pair c;
 
-		SW_OPAQUE(at); /* with a mask of its own: older verifiers forget what they knew of a number on the stack */
+		SW_OPAQUE(
+			at); /* with a mask of its own: older verifiers forget what they knew of a number on the stack */
 		const struct sw_guard_row *row = &r->row[at & (SW_GUARD_ROWS - 1)];
 
 		if (i >= r->rows)

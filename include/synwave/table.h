@@ -81,8 +81,9 @@ SW_INLINE bool sw_is_copy(const struct sw_shelf *f, u16 tag, const struct sw_pac
 	} else {
 		return false;
 	}
-	return isn == p->seq && seen_at != p->seen_at && !(seen_at & 1) && now - first < SW_NS_PER_S && p->from == !!(flags & SW_C_CLIENT_HI) &&
-	       SW_ORIGIN(flags) == SW_ORIGIN_SYN && (flags & SW_C_COPIES) != SW_C_COPIES;
+	return isn == p->seq && seen_at != p->seen_at && !(seen_at & 1) && now - first < SW_NS_PER_S &&
+	       p->from == !!(flags & SW_C_CLIENT_HI) && SW_ORIGIN(flags) == SW_ORIGIN_SYN &&
+	       (flags & SW_C_COPIES) != SW_C_COPIES;
 }
 
 /* Which timeout governs: the later phase of the two ends. */
@@ -302,8 +303,7 @@ SW_INLINE void sw_settle_down(const struct sw_shelf *f, const struct sw_conn *c,
 }
 
 /* Class, tag and deadline follow the state; then the record is written. */
-SW_INLINE void sw_file(const struct sw_shelf *f, u16 tag, u16 generation, u64 now, struct sw_conn *c,
-		       struct sw_step *s)
+SW_INLINE void sw_file(const struct sw_shelf *f, u16 tag, u16 generation, u64 now, struct sw_conn *c, struct sw_step *s)
 {
 	struct sw_set *set = f->set;
 	u32 way = s->way, bit = 1u << (way & 31);

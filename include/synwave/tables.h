@@ -113,7 +113,8 @@ enum sw_event { SW_EVENTS(SW_ENUM_) SW_EVENT_COUNT };
 	X(PASS_ALLOW, "pass", "allow", "the source is on the allow list") \
 	X(PASS_WITHIN, "pass", "within", "within every limit") \
 	X(PASS_VERIFIED, "pass", "verified", "over the service's limit, but the source has proved its address") \
-	X(PASS_CONNECTION, "pass", "connection", "over the service's limit, but on a connection that is proved to live") \
+	X(PASS_CONNECTION, "pass", "connection", \
+	  "over the service's limit, but on a connection that is proved to live") \
 	X(PASS_NO_LISTENER, "pass", "no_listener", "to be challenged, but no socket here listens") \
 	X(PASS_NOT_LOCAL, "pass", "not_local", \
 	  "to be challenged, but this host was never seen to answer for the service; cookie_fallback: pass") \

@@ -88,8 +88,8 @@ SW_INLINE void sw_prove(struct sw_conn *c, bool client_outside, struct sw_step *
 
 /* Proof that both ends exist where they say. Who stands on one side can forge all that comes from there; he cannot make the
  * other side answer, nor know the number in an answer that he does not get. After sw_track. */
-SW_INLINE void sw_judge_proof(const volatile struct sw_conf *conf, struct sw_conn *c, const struct sw_packet *p, u64 now,
-			      struct sw_step *s)
+SW_INLINE void sw_judge_proof(const volatile struct sw_conf *conf, struct sw_conn *c, const struct sw_packet *p,
+			      u64 now, struct sw_step *s)
 {
 	u32 from = sw_role(c, p);
 	bool completed = !s->was_done && c->flags & SW_C_HS_DONE;
@@ -112,8 +112,8 @@ SW_INLINE void sw_judge_proof(const volatile struct sw_conf *conf, struct sw_con
 
 /* The answer to a SYN with a new ISN on a connection that lives: it counts if SYN and answer were seen on different sides, one
  * of them leaving. */
-SW_INLINE bool sw_rival_answered(const volatile struct sw_conf *conf, const struct sw_conn *c, const struct sw_packet *p,
-				 const struct sw_step *s)
+SW_INLINE bool sw_rival_answered(const volatile struct sw_conf *conf, const struct sw_conn *c,
+				 const struct sw_packet *p, const struct sw_step *s)
 {
 	return !(c->flags & SW_C_PROVED) || conf->both_ways ||
 	       (c->rival_seen_at != p->seen_at && (s->inside || c->rival_seen_at & 1));

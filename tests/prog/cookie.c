@@ -359,7 +359,8 @@ static void guard_signed(struct synwave_bpf *skel, const struct hook *h, int ser
 	struct bytes in, out;
 
 	build(&in, &s, 0x6200, 0);
-	count_quietly(run(bpf_program__fd(h->prog), &in, &out) == h->sent, "cookie: a signed SYN, a listener without keys");
+	count_quietly(run(bpf_program__fd(h->prog), &in, &out) == h->sent,
+		      "cookie: a signed SYN, a listener without keys");
 	inet_pton(AF_INET6, "::ffff:10.1.0.1", &peer.sin6_addr);
 	memcpy(&key.tcpm_addr, &peer, sizeof(peer));
 	if (setsockopt(server, IPPROTO_TCP, TCP_MD5SIG, &key, sizeof(key)))

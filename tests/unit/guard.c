@@ -169,10 +169,14 @@ static void test_passing_flood(const struct sw_conf *conf)
 	} floods[] = {
 		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}", 1, 2, 0},
 		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}", 10, 2, 0},
-		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}, {family: ipv4, prefix: 24, rate: 500/s, burst: 1000}, "
-		 "{family: ipv6, prefix: 64, rate: 50/s, burst: 100}", 1, 2, 0},
-		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}, {family: ipv4, prefix: 24, rate: 500/s, burst: 1000}, "
-		 "{family: ipv6, prefix: 64, rate: 50/s, burst: 100}", 10, 3, 0},
+		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}, {family: ipv4, prefix: 24, rate: 500/s, burst: "
+		 "1000}, "
+		 "{family: ipv6, prefix: 64, rate: 50/s, burst: 100}",
+		 1, 2, 0},
+		{"{family: ipv4, prefix: 32, rate: 50/s, burst: 100}, {family: ipv4, prefix: 24, rate: 500/s, burst: "
+		 "1000}, "
+		 "{family: ipv6, prefix: 64, rate: 50/s, burst: 100}",
+		 10, 3, 0},
 	};
 
 	for (size_t i = 0; i < SW_ARRAY_SIZE(floods); i++) {
@@ -194,7 +198,8 @@ static void test_passing_flood(const struct sw_conf *conf)
 			u32 addr[4] = {0, 0, bpf_htonl(0xffff), rnd()};
 			hit += sw_guard_source(NULL, conf, &rs.rules, addr, 0, now, false, &j) != SW_V_PASS_WITHIN;
 		}
-		TEST(hit <= floods[i].most, "%u million SYNs a second pass, %u rows: %u of 100,000 strangers limited, at most %u",
+		TEST(hit <= floods[i].most,
+		     "%u million SYNs a second pass, %u rows: %u of 100,000 strangers limited, at most %u",
 		     floods[i].per_us, rs.rules.rows, hit, floods[i].most);
 		ruleset_free(&rs);
 	}

@@ -22,7 +22,8 @@ Family = namedtuple("Family", "name af srv cli ghost bits")
 V4 = Family("ipv4", socket.AF_INET, "10.9.0.1", "10.9.0.2", "10.77.0.0/16", 24)
 V6 = Family("ipv6", socket.AF_INET6, "fd00:9::1", "fd00:9::2", "fd00:77::/64", 64)
 FAMILIES = [V4, V6]
-MAC = {"srv": "02:00:00:00:00:01", "cli": "02:00:00:00:00:02", "ghost": "02:00:00:00:00:77"}
+MAC = {"srv": "02:00:00:00:00:01", "cli": "02:00:00:00:00:02", "ghost": "02:00:00:00:00:77",
+       "r0": "02:00:00:00:01:01", "r1": "02:00:00:00:01:02"}
 
 
 def ip(ns, *words):
@@ -70,6 +71,30 @@ def pair():
         neighbour("srv", "eth0", f.cli, MAC["cli"])
         neighbour("cli", "eth0", f.srv, MAC["srv"])
         ghosts("srv", f, f.ghost)
+
+
+# r0 and r1 of the router; the client and r1 have a network of their own
+Routed = namedtuple("Routed", "r0 cli r1")
+ROUTED = {"ipv4": Routed("10.9.0.77", "10.9.1.2", "10.9.1.1"),
+          "ipv6": Routed("fd00:9::77", "fd00:8::2", "fd00:8::1")}
+
+
+def routed():
+    """A router between both hosts: srv eth0 -- r0 mid r1 -- eth0 cli."""
+    for ns in ("srv", "cli", "mid"):
+        netns(ns)
+    sysctl("mid", ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
+    veth("srv", "eth0", MAC["srv"], "mid", "r0", MAC["r0"])
+    veth("cli", "eth0", MAC["cli"], "mid", "r1", MAC["r1"])
+    for f in FAMILIES:
+        a = ROUTED[f.name]
+        for ns, dev, addr in (("srv", "eth0", f.srv), ("mid", "r0", a.r0), ("cli", "eth0", a.cli), ("mid", "r1", a.r1)):
+            address(ns, dev, addr, f.bits)
+        for ns, gate, mac in (("srv", a.r0, MAC["r0"]), ("cli", a.r1, MAC["r1"])):
+            neighbour(ns, "eth0", gate, mac)
+            ip(ns, "route", "add", "default", "via", gate, "dev", "eth0")
+        neighbour("mid", "r0", f.srv, MAC["srv"])
+        neighbour("mid", "r1", a.cli, MAC["cli"])
 
 
 def ghosts(ns, f, network):

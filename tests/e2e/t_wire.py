@@ -7,8 +7,8 @@ import time
 from frames import ACK, FIN, OPTIONS, PSH, RST, SYN, ethernet, packet
 from instance import MODE_NAMES, Synwave, nothing_left, tally
 from lib import check, equal, inside, scenario, until
-from net import (FAMILIES, MAC, V4, address, deaf, half_open, hearing, ip, listener, meet, neighbour, netns, netstat,
-                 pair, part, read_tun, refused, ss, sysctl, talk, tun, veth, wire)
+from net import (FAMILIES, MAC, ROUTED, V4, address, deaf, half_open, hearing, listener, meet, netns, netstat, pair, part,
+                 read_tun, refused, routed, ss, talk, tun, wire)
 
 Q, AD = 0x8100, 0x88a8
 TAGS = [(Q,), (AD,), (AD, Q), (Q, Q), (AD, AD, Q), (Q, AD, Q, AD)]
@@ -132,22 +132,7 @@ def refused_by_kernel(fd, f, sw):
 @scenario(mode=MODE_NAMES)
 def router(mode):
     """Both interfaces of a router: each connection passes four hooks and is one connection."""
-    for ns in ("srv", "cli", "mid"):
-        netns(ns)
-    sysctl("mid", ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
-    veth("srv", "eth0", MAC["srv"], "mid", "r0", "02:00:00:00:01:01")
-    veth("cli", "eth0", MAC["cli"], "mid", "r1", "02:00:00:00:01:02")
-    addr = {"ipv4": ("10.9.0.1", "10.9.0.77", "10.9.1.2", "10.9.1.1"),
-            "ipv6": ("fd00:9::1", "fd00:9::77", "fd00:8::2", "fd00:8::1")}
-    for f in FAMILIES:
-        srv, r0, cli, r1 = addr[f.name]
-        for ns, dev, a in (("srv", "eth0", srv), ("mid", "r0", r0), ("cli", "eth0", cli), ("mid", "r1", r1)):
-            address(ns, dev, a, f.bits)
-        for ns, gate, mac in (("srv", r0, "02:00:00:00:01:01"), ("cli", r1, "02:00:00:00:01:02")):
-            neighbour(ns, "eth0", gate, mac)
-            ip(ns, "route", "add", "default", "via", gate, "dev", "eth0")
-        neighbour("mid", "r0", srv, MAC["srv"])
-        neighbour("mid", "r1", cli, MAC["cli"])
+    routed()
     sw = Synwave(ns="mid")
     sw.attach("r0", "r1", mode=mode)
     held, n = [], 0
@@ -170,7 +155,7 @@ def router(mode):
     flows = sw.flows()
     equal(len(flows), n, "flows")
     equal({r["local"] for r in flows}, {None}, "local")
-    equal({r["client"]["addr"] for r in flows}, {addr["ipv4"][2], addr["ipv6"][2]}, "clients")
+    equal({r["client"]["addr"] for r in flows}, {a.cli for a in ROUTED.values()}, "clients")
     for c, s in held:
         talk(c, s)
         part(c, s)

@@ -161,3 +161,15 @@ def judged_by_a_gateway(mode, f, *words):
 def syn_after_a_claim_forwarded(mode, f):
     """On a gateway: what the server behind it says of forged segments passes there, too."""
     judged_by_a_gateway(mode, f, "r1")
+
+
+@scenario(mode=HOOKS, family=FAMILIES)
+def syn_after_a_claim_forwarded_twice(mode, f):
+    """The same seen at both interfaces: what the forger sent leaves by the second."""
+    judged_by_a_gateway(mode, f, "r0", "r1")
+
+
+@scenario(mode=HOOKS, family=FAMILIES)
+def syn_after_a_claim_two_ingresses(mode, f):
+    """Both interfaces, without their egress: what the server says comes in by the other one."""
+    judged_by_a_gateway(mode, f, "r0", "r1", "--ingress-only")

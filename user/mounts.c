@@ -52,7 +52,7 @@ static int first_process_has(const struct mount *want, bool this_mount)
 {
 	FILE *info = fopen("/proc/1/mountinfo", "re");
 	bool found = false, any = false;
-	struct mount m;
+	struct mount m = {0};
 	char *line = NULL;
 	size_t size = 0;
 

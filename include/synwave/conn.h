@@ -191,10 +191,8 @@ SW_INLINE void sw_begin_synack(struct sw_conn *c, const struct sw_packet *p, u64
 	client->nxt = p->ack;
 	client->flags = SW_E_ISN;
 	c->synack_ns = now;
-	if (s->inside) {
-		c->flags |= SW_C_ANSWERED;
-		s->answered = 1;
-	}
+	if (s->inside)
+		c->flags |= SW_C_ANSWERED; /* to whom, nobody saw: no word on whose service it is */
 	sw_handshake_open(c, s);
 	sw_event(s, SW_EV_SYNACK_NEW);
 }

@@ -115,7 +115,7 @@ SW_INLINE void sw_judge_proof(const volatile struct sw_conf *conf, struct sw_con
 SW_INLINE bool sw_rival_answered(const volatile struct sw_conf *conf, const struct sw_conn *c,
 				 const struct sw_packet *p, const struct sw_step *s)
 {
-	return !(c->flags & SW_C_PROVED) || conf->both_ways ||
+	return !(c->flags & (SW_C_PROVED | SW_C_ANSWERED)) || conf->both_ways ||
 	       (c->rival_seen_at != p->seen_at && (s->inside || c->rival_seen_at & 1));
 }
 

@@ -71,7 +71,7 @@ static int first_process_has(const struct mount *want, bool this_mount)
 
 static int ask(const char *path, bool this_mount)
 {
-	struct mount m;
+	struct mount m = {0};
 	int err = find_mount(path, &m);
 
 	return err ? err : first_process_has(&m, this_mount);

@@ -10,13 +10,13 @@ void test_realtime(void);
 #define SET   "CONFIG_PREEMPT_RT_NEEDS_BH_LOCK=y\n"
 #define UNSET "# CONFIG_PREEMPT_RT_NEEDS_BH_LOCK is not set\n"
 
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of the questions
 static const struct {
 	const char *release, *version;
 	bool flag;
 	const char *config[3];
 	bool fits;
 } row[] = {
-	// NOLINT(clang-analyzer-optin.performance.Padding): in the order of the questions
 	/* not PREEMPT_RT */
 	{"6.18.44", "#1 SMP PREEMPT_DYNAMIC @0", false, {NULL}, true},
 	{"6.18.44", "#1 SMP PREEMPT_DYNAMIC @0", false, {UNSET}, true},

@@ -3,6 +3,7 @@
 sleeps to wait: it polls, with a deadline. Hosts and their sockets: net.py; synwave itself: instance.py."""
 import contextlib
 import ctypes
+import itertools
 import os
 import subprocess
 import time
@@ -32,16 +33,16 @@ Scenario = namedtuple("Scenario", "name run limit alone restore")
 SCENARIOS = []
 
 
-def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None):
-    """Registers a function once a mode and family. limit: seconds. alone: nothing may run beside it. restore: called
-    outside its namespaces when all its processes are gone, however they ended; for what it changes of the machine."""
+def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None, paired=False):
+    """Registers a function once for each mode and family; paired: the first mode with the first family, and so on. limit:
+    seconds. alone: nothing may run beside it. restore: called outside its namespaces when all its processes are gone,
+    however they ended; for what it changes of the machine."""
 
     def add(function):
-        for m in mode:
-            for f in family:
-                given = ([m] if m else []) + ([f] if f else [])
-                words = [function.__name__] + ([m] if m else []) + ([f.name] if f else [])
-                SCENARIOS.append(Scenario(" ".join(words), lambda g=given: function(*g), limit, alone, restore))
+        for m, f in zip(mode, family) if paired else itertools.product(mode, family):
+            given = ([m] if m else []) + ([f] if f else [])
+            words = [function.__name__] + ([m] if m else []) + ([f.name] if f else [])
+            SCENARIOS.append(Scenario(" ".join(words), lambda g=given: function(*g), limit, alone, restore))
         return function
 
     return add

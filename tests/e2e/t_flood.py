@@ -65,7 +65,7 @@ def hammer(program, frame):
         p.wait()
 
 
-@scenario(mode=["native", "tc"], alone=True)
+@scenario(mode=["tc"], alone=True)
 def hot_set(mode):
     """One set of the table never stands still: its totals are right at each reading, no command fails, and what else is
     in it is listed."""

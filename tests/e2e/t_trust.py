@@ -78,12 +78,12 @@ def nobody_is_verified(mode, f, *words):
     nothing_left(sw)
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def forged_handshakes_verify_nobody(mode, f):
     nobody_is_verified(mode, f)
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def forged_handshakes_one_way(mode, f):
     """--ingress-only: there the kernel is asked for the socket."""
     nobody_is_verified(mode, f, "--ingress-only")
@@ -135,13 +135,13 @@ def judged_by_a_host(mode, f, *words):
     nothing_left(sw)
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def syn_after_a_claim(mode, f):
     """Two segments make nothing a living connection: the SYN after them is judged as any other."""
     judged_by_a_host(mode, f)
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def syn_after_a_claim_one_way(mode, f):
     judged_by_a_host(mode, f, "--ingress-only")
 
@@ -157,19 +157,19 @@ def judged_by_a_gateway(mode, f, *words):
     nothing_left(sw, spaces=("mid",))
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def syn_after_a_claim_forwarded(mode, f):
     """On a gateway: what the server behind it says of forged segments passes there, too."""
     judged_by_a_gateway(mode, f, "r1")
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def syn_after_a_claim_forwarded_twice(mode, f):
     """The same seen at both interfaces: what the forger sent leaves by the second."""
     judged_by_a_gateway(mode, f, "r0", "r1")
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def syn_after_a_claim_two_ingresses(mode, f):
     """Both interfaces, without their egress: what the server says comes in by the other one."""
     judged_by_a_gateway(mode, f, "r0", "r1", "--ingress-only")

@@ -107,7 +107,7 @@ def unfollowed(sw):
     return g["by_reason"]["deny"], g["by_reason"]["fragment"] + g["by_reason"]["headers"], g["dropped"]
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def syn_in_any_shape(mode, f):
     """Fragments, headers and tags: from a denied source nothing is answered that the kernel would answer."""
     pair()
@@ -144,7 +144,7 @@ def syn_in_any_shape(mode, f):
     nothing_left(sw)
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def syn_with_odd_fields(mode, f):
     """Source port 0, flags and data on a SYN: what the kernel answers is judged; what it does not answer may be."""
     pair()
@@ -185,7 +185,7 @@ def syn_with_odd_fields(mode, f):
 # --- charges -------------------------------------------------------------------------------------------------------
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def every_pass_is_charged(mode, f):
     """Whatever a SYN passes for, its source pays: 5 of 25 pass, and the service's own limit lets one in."""
     pair()
@@ -283,7 +283,7 @@ def as_seen(sw, base):
     return {"flows": sorted(flows), **told}
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def dry_run_sees_the_same(mode, f):
     """The same traffic, with the guard off and in a dry run that would drop nearly all of it."""
     pair()

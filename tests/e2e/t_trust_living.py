@@ -11,13 +11,13 @@ from t_trust import HOOKS
 from t_trust_table import forged_on_the_living, isns
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def forged_syn_and_answer_to_a_client(mode, f):
     """The same, with the client here: its own new SYN does."""
     forged_on_the_living(mode, f, "cli", "srv")
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def forged_on_the_half_open(mode, f):
     """A connection that waits for its last ACK stays what it is, whatever SYN and answer are forged on it."""
     pair()

@@ -68,7 +68,7 @@ class Router:
         nothing_left(self.sw, self.far, spaces=("mid", "cli"))
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def router_answers_for_itself_alone(mode, f):
     """Connections to the server behind a router are the server's, whatever listens on the router."""
     r = Router(mode, f)
@@ -90,7 +90,7 @@ def router_answers_for_itself_alone(mode, f):
     r.end()
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def bogus_acks_of_a_router(mode, f):
     """`bogus_acks: drop` takes nothing of connections that are forwarded, and everything of those to the router itself that
     there are not, with FIN or without."""
@@ -182,7 +182,7 @@ def translated_ports(mode):
     nothing_left(sw)
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def only_on_loopback(mode, f):
     """A service that listens on a loopback address only: over its limit it is as closed to the wire as it was."""
     pair()
@@ -236,7 +236,7 @@ def meet_with(server, source, f, *options):
     return c, s
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def signed_and_near_peers(mode, f):
     """Peers of BGP connect while the service is over its limit: TCP-MD5 by the kernel, TTL security by a challenge of its own."""
     far, sw = hosts(mode)

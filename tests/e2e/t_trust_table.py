@@ -42,7 +42,7 @@ def forged_flood(f, w, count, base):
             w.send(ethernet(MAC["cli"], MAC["srv"], l3))
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def forged_places(mode, f):
     """Forged connections, thousands to a small table, cost no real one its place, before it or after it; and they go."""
     pair()
@@ -94,7 +94,7 @@ def silence_ends_it(mode):
     nothing_left(sw)
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def services_of_forged_handshakes(mode, f):
     """A SYN and its SYN-ACK, both forged, give the alleged server no place among the services."""
     pair()
@@ -174,7 +174,7 @@ def forged_on_the_living(mode, f, here, there):
     nothing_left(sw)
 
 
-@scenario(mode=HOOKS, family=FAMILIES)
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def forged_syn_and_answer(mode, f):
     """A SYN and its SYN-ACK, forged on a connection that lives, change nothing; a new connection on the same addresses and
     ports, which this host answers, does."""

@@ -60,12 +60,8 @@ all)
 	suite "e2e: namespaces, real clients and servers" tests/e2e/run -v
 	;;
 "")
-	MODEL_RUNS=${MODEL_RUNS:-300} build/test/unit-plain > /run/unit.log 2>&1 & # it needs no kernel: beside the others
-	unit=$!
 	suite "verifier: what the programs cost it" build/test/verifier
 	suite "prog: the same frames through the kernel's programs" prog_on_one_cpu
-	wait $unit
-	suite "unit: the shared core" sh -c "cat /run/unit.log; exit $?"
 	suite "e2e: a choice" tests/e2e/run -v "${FEW[@]}"
 	;;
 *)

@@ -257,11 +257,37 @@ __attribute__((noinline)) int is_copy(void)
 	return shelf_of(&f, w->at) && sw_is_copy(&f, w->tag, &w->packet, w->now);
 }
 
+/* The interface has an address of its own: not so without an Ethernet header. */
+static __always_inline bool has_mac(void)
+{
+	return own_mac[0] | own_mac[1] | own_mac[2] | own_mac[3] | own_mac[4] | own_mac[5];
+}
+
+/* The frame's target is this interface's own address. */
+static __always_inline bool xdp_for_us(struct xdp_md *ctx)
+{
+	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, differ = 0;
+
+	if (f + 6 > end)
+		return false;
+	SW_UNROLL
+	for (int i = 0; i < 6; i++)
+		differ |= f[i] ^ own_mac[i];
+	return !differ;
+}
+
+/* Whether the frame is for this host, as far as its MAC address says; may_answer asks for it. */
+static __always_inline void note_for_us(void *ctx, bool xdp, struct scratch *w)
+{
+	w->for_us = !has_mac() || (xdp ? xdp_for_us(ctx) : ((struct __sk_buff *)ctx)->pkt_type == PACKET_HOST);
+}
+
 /* What becomes of a SYN over its service's limit where the rule says `over: cookie`. */
 static __always_inline u32 guard_over(void *ctx, bool xdp, struct scratch *w)
 {
 	if (replay)
 		return SW_V_CHALLENGE_SERVICE;
+	note_for_us(ctx, xdp, w);
 	if (!may_answer())
 		return SW_V_DROP_NOT_LOCAL;
 	if (w->packet.options_size && !w->packet.options_done) {
@@ -306,7 +332,8 @@ static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, str
 		verdict = guard_over(ctx, xdp, w);
 	verdict = guard_mercy(verdict, r->flags);
 	w->judgement.verdict = verdict; /* from here on a number in memory: the verifier follows what comes once */
-	w->charge = 1; /* by the hook: one call deeper, and older verifiers find the stack too deep */
+	/* by the hook: one call deeper, and older verifiers find the stack too deep */
+	w->charge = verdict < SW_V_FIRST_DROP || verdict == SW_V_DROP_SOURCE || verdict == SW_V_DROP_DENY;
 	SW_STAGE();
 	return guard_act(w, st, r, w->judgement.verdict);
 }
@@ -322,6 +349,7 @@ static __always_inline u32 guard_ack(void *ctx, bool xdp, struct scratch *w, str
 		return SW_ACT_PASS;
 	if (known() > SW_KNOWN_ASKED)
 		return SW_ACT_PASS;
+	note_for_us(ctx, xdp, w);
 	if (!may_answer())
 		return SW_ACT_PASS;
 	int valid = xdp ? xdp_cookie(ctx) : skb_cookie(ctx);
@@ -356,25 +384,6 @@ static __always_inline u32 guard_unread(struct scratch *w, struct sw_stats *st)
 	return r->mode == SW_GUARD_ENFORCE ? SW_ACT_DROP : SW_ACT_PASS;
 }
 
-/* The interface has an address of its own: not so without an Ethernet header. */
-static __always_inline bool has_mac(void)
-{
-	return own_mac[0] | own_mac[1] | own_mac[2] | own_mac[3] | own_mac[4] | own_mac[5];
-}
-
-/* The frame's target is this interface's own address. */
-static __always_inline bool xdp_for_us(struct xdp_md *ctx)
-{
-	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, differ = 0;
-
-	if (f + 6 > end)
-		return false;
-	SW_UNROLL
-	for (int i = 0; i < 6; i++)
-		differ |= f[i] ^ own_mac[i];
-	return !differ;
-}
-
 /* The guard's say on what is in the scratch: enum sw_act; SW_ACT_PASS: go on. */
 static __always_inline u32 guard_any(void *ctx, bool xdp)
 {
@@ -385,7 +394,6 @@ static __always_inline u32 guard_any(void *ctx, bool xdp)
 	if (!w || !st)
 		return SW_ACT_PASS;
 	w->charge = 0;
-	w->for_us = !has_mac() || (xdp ? xdp_for_us(ctx) : ((struct __sk_buff *)ctx)->pkt_type == PACKET_HOST);
 	if (w->unread)
 		act = guard_unread(w, st);
 	else if (w->packet.kind == SW_KIND_SYN)

@@ -182,7 +182,8 @@ static __always_inline u32 guard_act(const struct scratch *w, struct sw_stats *s
 	if (act >= SW_ACT_COUNT)
 		return SW_ACT_PASS;
 	/* port 0 marks a free entry; nobody listens there */
-	if (!acts || !target_port(p) || !sw_act_add(acts, w->judgement.service_hash, target_addr(p), target_port(p), act))
+	if (!acts || !target_port(p) ||
+	    !sw_act_add(acts, w->judgement.service_hash, target_addr(p), target_port(p), act))
 		st->other_act[act]++;
 	return act;
 }

@@ -56,7 +56,7 @@ struct row {
 	"service: {default: {rate: 1/d, burst: 1, over: drop}}"
 #define BY_8 "mode: enforce\nsource: [{family: ipv4, prefix: 8, rate: 1/d, burst: 1}]"
 #define DENY "mode: enforce\ndeny: [10.0.0.0/8]"
-#define COOKIE "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, over: cookie}}"
+#define COOKIE "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, over: cookie, local: 'yes'}}"
 #define LISTED DROP "\ndeny: [" /* bench_guard_listed adds them */
 static const struct row rows[] = {
 	{"empty", ANY_SYN(P_EMPTY), NULL, 0, NONE, 0},

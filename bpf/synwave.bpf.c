@@ -96,7 +96,7 @@ __attribute__((noinline)) int track(u32 ifindex)
 }
 
 /* After a step that asked: this host has the connection's socket. Its table, its guard and its services are told. */
-__attribute__((noinline)) int prove(void)
+__attribute__((noinline)) int prove(u32 here)
 {
 	struct scratch *w = workplace();
 	struct sw_shelf f;
@@ -112,7 +112,9 @@ __attribute__((noinline)) int prove(void)
 	if (!w->step.verified)
 		return 0;
 	guard_verified_client(&w->packet, w->step.server, now);
-	sw_learn_local(NULL, sw_local_hash(&conf, netns, target_addr(&w->packet), target_port(&w->packet)), true, now);
+	if (here) /* and not forwarded: the service is this host's */
+		sw_learn_local(NULL, sw_local_hash(&conf, netns, target_addr(&w->packet), target_port(&w->packet)),
+			       true, now);
 	return 0;
 }
 
@@ -179,12 +181,12 @@ __attribute__((noinline)) int skb_is_forwarded(struct __sk_buff *skb)
 /* Answers what the step asked. */
 static __always_inline void answer(void *ctx, bool xdp, const struct scratch *w)
 {
-	bool yes = xdp ? xdp_has_socket(ctx) : skb_has_socket(ctx);
+	bool here = xdp ? xdp_has_socket(ctx) : skb_has_socket(ctx), yes = here;
 
 	if (!yes && w->step.ask == SW_ASK_SOCKET_OR_ROUTE)
 		yes = xdp ? xdp_is_forwarded(ctx) : skb_is_forwarded(ctx);
 	if (yes)
-		prove();
+		prove(here);
 }
 
 /* The reason is not counted yet: a hook that could not read far enough may try again. */

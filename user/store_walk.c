@@ -73,7 +73,8 @@ static int read_entries(struct store *s, u32 at, const struct sw_shelf *f)
 	return err;
 }
 
-/* The ways that differ, a bit each. */
+/* The ways that differ, a bit each. A way whose tag was read as free both times, and which the set calls used, came after the
+ * one reading of its tag and left before the other: what leaves a way clears its tag alone. */
 static u32 compare(const struct sw_shelf *a, const struct sw_shelf *b)
 {
 	u32 live = a->conf->live_ways, half = a->conf->half_ways, differ = 0;
@@ -82,7 +83,7 @@ static u32 compare(const struct sw_shelf *a, const struct sw_shelf *b)
 		bool same = way < live ? !memcmp(&a->live[way], &b->live[way], sizeof(*a->live))
 				       : !memcmp(&a->half[way - live], &b->half[way - live], sizeof(*a->half));
 
-		same &= a->tags->tag[way] == b->tags->tag[way];
+		same &= a->tags->tag[way] && a->tags->tag[way] == b->tags->tag[way];
 		if (same && a->ladders)
 			same = !memcmp(&a->ladders->way[way], &b->ladders->way[way], sizeof(a->ladders->way[way]));
 		differ |= (u32)!same << way;

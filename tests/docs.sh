@@ -4,6 +4,9 @@
 cd "$(dirname "$0")/.." || exit 1
 man=docs/man/synwave.8.scd completion=deploy/completion/synwave.bash zsh=deploy/completion/_synwave synwave=build/synwave
 passed=0 failed=0 skipped=0
+temporary=$(mktemp -d)
+trap 'rm -rf "$temporary"' EXIT
+export ZDUMP=$temporary/zsh
 
 # check NAME [MISSING...]: passed when nothing is missing.
 check() {
@@ -22,6 +25,9 @@ skip() {
 	((skipped++))
 }
 
+# has WORD TEXT: the word is there, whole. Without a process: there are a thousand to look for.
+has() { [[ $2 =~ (^|[^a-zA-Z0-9_-])$1([^a-zA-Z0-9_-]|$) ]]; }
+
 # The words of the page without scdoc's marks for bold and underlined.
 plain=$(sed -E 's/\*//g; s/(^|[^A-Za-z0-9_])_+/\1/g; s/_+([^A-Za-z0-9_]|$)/\1/g; s/\\//g' "$man")
 section() { sed -n "/^##* $1\$/,\$p" <<< "$plain" | sed '1!{/^#/,$d}'; }
@@ -29,7 +35,7 @@ section() { sed -n "/^##* $1\$/,\$p" <<< "$plain" | sed '1!{/^#/,$d}'; }
 not_items() {
 	local items word
 	items=$(section "$1" | awk '/^\t/ && last !~ /^\t/ { print last } { last = $0 }')
-	while read -r word; do grep -qw -- "$word" <<< "$items" || echo "$word"; done
+	while read -r word; do has "$word" "$items" || echo "$word"; done
 }
 # Names of a list of tables.h: column 2 of it, or "name value" with the one after.
 names() {
@@ -51,9 +57,9 @@ for command in '' $commands; do
 	offers=$({ command -v zsh > /dev/null && timeout 60 tests/complete.zsh deploy/completion "synwave $command --"; } || cat "$zsh")
 	[ -z "$command" ] || grep -q "^## $command\b" <<< "$plain" || missing+=("$command")
 	for word in $command $(grep -oE -- '--[a-z][a-z-]+' <<< "$help" | sort -u); do
-		grep -qE -- "(^|[^a-z-])$word([^a-z-]|\$)" <<< "$plain" || missing+=("$word")
-		grep -qE -- "(^|[^a-z-])$word([^a-z-]|\$)" <<< "$offered" || uncompleted+=("$word")
-		[ "$word" = "$command" ] || grep -qE -- "(^|[^a-z-])$word([^a-z-]|\$)" <<< "$offers" || unoffered+=("$word")
+		has "$word" "$plain" || missing+=("$word")
+		has "$word" "$offered" || uncompleted+=("$word")
+		[ "$word" = "$command" ] || has "$word" "$offers" || unoffered+=("$word")
 	done
 	check "manual: synwave ${command:---help}" "${missing[@]}"
 	check "completion, bash: synwave ${command:---help}" "${uncompleted[@]}"
@@ -86,7 +92,7 @@ mapfile -t missing < <(
 			user/render_*.c user/cmd_status.c | cut -d'"' -f2
 		names SW_KINDS
 		names SW_BOOKS
-	} | sort -u | while read -r key; do grep -qw "$key" <<< "$plain" || echo "$key"; done
+	} | sort -u | while read -r key; do has "$key" "$plain" || echo "$key"; done
 )
 check "manual: every JSON key" "${missing[@]}"
 

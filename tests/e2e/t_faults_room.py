@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from instance import Synwave, attached, nothing_left, owned, pins
-from lib import SYNWAVE, Skip, check, equal, inside, run, scenario, until
+from lib import SYNWAVE, Skip, check, equal, inside, libc, run, scenario, until
 from t_faults import instance, line, seen, two_devices
 
 
@@ -196,5 +196,22 @@ def text_file_name_taken():
             equal(f.read(), "precious", "what is another's")
         os.unlink(temp)
     sw.cmd(*order)
+    sw.detach()
+    nothing_left(sw)
+
+
+@scenario()
+def no_kernel_types():
+    """A kernel without BTF: attach says so in one line, and leaves nothing; what is attached goes on."""
+    two_devices()
+    sw, second = Synwave(), Synwave("second")
+    sw.attach("eth0", mode="tc")
+    for name in ("/sys/kernel/btf", "/boot", "/lib/modules", "/usr/lib/debug"):  # where libbpf looks
+        if os.path.isdir(name):
+            check(libc.mount(b"tmpfs", name.encode(), b"tmpfs", 0, None) == 0, f"a file system over {name}")
+    for mode in ("tc", "native"):
+        line(second, ("attach", "eth1", "--mode", mode), "CONFIG_DEBUG_INFO_BTF")
+    equal([p for p in pins() if p.startswith(second.pin)], [], "pins left")
+    seen(sw)
     sw.detach()
     nothing_left(sw)

@@ -91,6 +91,32 @@ def router_answers_for_itself_alone(mode, f):
 
 
 @scenario(mode=HOOKS, family=FAMILIES, paired=True)
+def router_sees_one_way(mode, f):
+    """Without its egress a router's connections are proved by its sockets and by its routes: those of a socket are of a
+    service of its own, those of a route are not, though it listens on that port itself."""
+    routed()
+    own, server, sw = listener("mid", f, 80, "0.0.0.0" if f is V4 else "::"), listener("srv", f, 80), Synwave(ns="mid")
+    sw.attach("r1", "--ingress-only", mode=mode)
+    met = [meet(server, "cli", f), meet(own, "cli", f, ROUTED[f.name].r1)]
+    for pair_ in met:
+        talk(*pair_)
+
+    sw.cmd("guard", "set", "mode=enforce", "service.default=1/h burst 1 over cookie")
+    sysctl("mid", ipv4__tcp_syncookies=2)
+    w = wire("cli")
+    for to in (f.srv, ROUTED[f.name].r1):
+        for n in (1, 2):
+            w.send(ethernet(MAC["cli"], MAC["r1"], packet((stranger(f, 1, n), 5), (to, 80), 1, 0, SYN, options=OPTIONS)))
+    judged(sw, within=2, not_local=1, service=1)
+    equal(guard(sw)["challenged"], 1, "challenged, of the router's own")
+    equal(sw.stats()["handshakes"]["completed"], 2, "completed")
+    for pair_ in met:
+        part(*pair_)
+    sw.detach()
+    nothing_left(sw, spaces=("mid",))
+
+
+@scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def bogus_acks_of_a_router(mode, f):
     """`bogus_acks: drop` takes nothing of connections that are forwarded, and everything of those to the router itself that
     there are not, with FIN or without."""

@@ -66,6 +66,7 @@ static __always_inline void record_times(const struct sw_step *s, const struct s
 	u32 side = s->server & 1, port = side ? p->key.port[1] : p->key.port[0];
 	const u32 *addr = side ? p->key.addr[1] : p->key.addr[0];
 	u32 first = (sw_guard_hash(&conf, addr, 512 + port) >> 48 & (SW_TIMED_SETS - 1)) * SW_TIMED_WAYS;
+	struct sw_timed *found = NULL;
 
 	for (u32 i = 0; i < SW_TIMED_WAYS; i++) {
 		u32 at = first + i;
@@ -80,10 +81,13 @@ static __always_inline void record_times(const struct sw_step *s, const struct s
 			   t->addr[0] != addr[0]) {
 			continue;
 		}
-		sw_hist_add(&t->syn_synack, s->syn_synack_ns);
-		sw_hist_add(&t->synack_ack, s->synack_ack_ns);
-		return;
+		found = t;
+		break;
 	}
+	if (!found)
+		return;
+	sw_hist_add(&found->syn_synack, s->syn_synack_ns);
+	sw_hist_add(&found->synack_ack, s->synack_ack_ns);
 }
 
 static __always_inline void record(const struct sw_step *s, const struct sw_packet *p, struct sw_stats *st)

@@ -378,7 +378,7 @@ void test_cookies(void)
 	if (home < 0 || unshare(CLONE_NEWNET))
 		abort();
 	server = listen_here();
-	skel = prog_load(64, 64);
+	skel = prog_load(64, 64, PROG_XDP | PROG_IN | PROG_OUT | PROG_IN_L3);
 	if (!skel || server < 0 || !write_file("/proc/sys/net/ipv4/tcp_syncookies", "2"))
 		abort();
 	const struct hook hooks[] = {{"xdp", skel->progs.synwave_xdp, XDP_TX_, XDP_PASS_, false},

@@ -79,7 +79,7 @@ void test_two_cpus(void)
 		skip_test("two CPUs: there is only one");
 		return;
 	}
-	struct synwave_bpf *skel = prog_load(64, 64);
+	struct synwave_bpf *skel = prog_load(64, 64, PROG_XDP | PROG_OUT);
 	u64 book[SW_BOOK_COUNT] = {0}, open = 0, broken = 0;
 	struct sw_stats st;
 	pthread_t thread[2];

@@ -21,16 +21,30 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
 }
 
-struct synwave_bpf *prog_load(u32 flows, u32 half_open)
+/* The kernel's clock runs, and an emulated machine takes its time: nothing ends of itself while a test runs. Generations
+ * last half a day and more; one ends when a machine is five minutes up, as jiffies are counted (see play_frames). */
+static void forget_clock(struct sw_conf *conf)
+{
+	for (int i = 0; i < SW_TIMEOUT_COUNT; i++)
+		conf->timeout[i] = i == SW_T_INFER ? 0 : 86400 * SW_NS_PER_S;
+	conf->generation_shift = 24;
+}
+
+struct synwave_bpf *prog_load(u32 flows, u32 half_open, u32 programs)
 {
 	struct synwave_bpf *skel = synwave_bpf__open();
 	struct sw_conf conf = {0};
 
 	if (!skel)
 		return NULL;
+	bpf_program__set_autoload(skel->progs.synwave_xdp, programs & PROG_XDP);
+	bpf_program__set_autoload(skel->progs.synwave_in, programs & PROG_IN);
+	bpf_program__set_autoload(skel->progs.synwave_out, programs & PROG_OUT);
+	bpf_program__set_autoload(skel->progs.synwave_in_l3, programs & PROG_IN_L3);
+	bpf_program__set_autoload(skel->progs.synwave_out_l3, programs & PROG_OUT_L3);
 	conf_sizes(&conf, flows, half_open);
 	conf_defaults(&conf);
-	conf.timeout[SW_T_INFER] = 0;
+	forget_clock(&conf);
 	conf.ladder = 1;
 	skeleton_conf(skel, &conf);
 	if (synwave_bpf__load(skel)) {
@@ -244,7 +258,7 @@ void count_quietly(bool ok, const char *what)
 int main(void)
 {
 	libbpf_set_print(quiet);
-	struct synwave_bpf *skel = prog_load(64, 64);
+	struct synwave_bpf *skel = prog_load(64, 64, PROG_ALL);
 
 	if (!skel) {
 		perror("load");

@@ -103,7 +103,7 @@ static void syns(struct synwave_bpf *skel, u16 port, u32 count)
 
 void test_readers(void)
 {
-	struct synwave_bpf *skel = prog_load(256, 256);
+	struct synwave_bpf *skel = prog_load(256, 256, PROG_XDP);
 	struct prog_reader all, some, small;
 	char line[160];
 

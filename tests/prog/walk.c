@@ -114,7 +114,7 @@ static void pin_to(pthread_t thread, int cpu)
 /* Walks until the table has changed between two of them that often. */
 static void walk(void *(*write)(void *), u32 changes, const char *name)
 {
-	struct synwave_bpf *skel = prog_load(64, 64);
+	struct synwave_bpf *skel = prog_load(64, 64, PROG_XDP);
 	struct store s = {.dir = "test"};
 	struct seen seen = {0};
 	struct writer w = {0};

@@ -97,7 +97,7 @@ demo: root ## real clients and servers in namespaces, and what synwave saw (root
 .PHONY: check
 check: root ## every test; the last line is "N passed, N failed" (root; installs what is missing)
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(B)/test/input $(VM_TESTS) $(LOAD) $(FUZZ:%=$(B)/fuzz/%-corpus)
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/synwave.8 $(B)/test/unit $(B)/test/prog $(B)/test/input $(B)/test/verifier $(LOAD) $(FUZZ:%=$(B)/fuzz/%-corpus)
 	@tests/check.sh
 
 # --- tests ----------------------------------------------------------------------------------------------------------
@@ -107,10 +107,17 @@ TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
 TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_open.c mounts.c store_walk.c percpu.c \
 	render_guard.c render_json.c ladder.c http_host.c realtime.c)
-$(B)/test/unit: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
+# Under ASan and UBSan; each source once, whichever tests share it
+SAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE \
+	-Iinclude -Iuser -Itests -Itests/unit -Itests/fuzz -I$(B)
+san = $(patsubst %.c,$(B)/san/%.o,$(sort $1))
+.SECONDARY: # objects are kept
+$(B)/san/%.o: %.c $(TEST_HEADERS)
 	@mkdir -p $(@D)
-	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 \
-		-fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lz -lm
+	$(CLANG) $(SAN) -c -o $@ $<
+$(B)/test/unit: $(call san,$(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL))
+	@mkdir -p $(@D)
+	$(CLANG) $(SAN) -o $@ $^ -lyaml -lyajl -lbpf -lz -lm
 
 $(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c user/guard_store.c \
 		user/store.c user/store_open.c user/mounts.c user/store_walk.c user/percpu.c $(TEST_HEADERS) $(SKEL)
@@ -133,11 +140,11 @@ $(B)/mutate.skel.h: tests/input/mutate.bpf.c tests/input/mutate.h $(CORE) vmlinu
 	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/mutate.bpf.o $<
 	$(BPFTOOL) gen skeleton $(B)/mutate.bpf.o name mutate_bpf > $@
 
-$(B)/test/input: tests/input/input.c tests/input/sweep.c tests/input/random.c $(TEST_SHARED) user/guard_store.c user/store.c user/store_open.c user/mounts.c \
-		user/store_walk.c user/percpu.c user/snapshot.c $(TEST_HEADERS) $(SKEL) $(B)/mutate.skel.h
+INPUT := tests/input/input.c tests/input/sweep.c tests/input/random.c
+$(call san,$(INPUT)): $(SKEL) $(B)/mutate.skel.h
+$(B)/test/input: $(call san,$(INPUT) $(TEST_SHARED) $(addprefix user/,guard_store.c store.c store_open.c mounts.c store_walk.c percpu.c snapshot.c))
 	@mkdir -p $(@D)
-	$(CLANG) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing \
-		-D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) -o $@ $(filter %.c,$^) -lbpf -lyaml -lm
+	$(CLANG) $(SAN) -o $@ $^ -lbpf -lyaml -lm
 
 $(B)/driver.skel.h: tests/bench/driver.bpf.c tests/bench/steps.h $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
@@ -189,9 +196,9 @@ FUZZ_SHARED := tests/fuzz/check.c $(ENGINE) user/capture.c user/ladder.c user/re
 $(B)/fuzz/%: tests/fuzz/%.c $(FUZZ_SHARED) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) -lyaml -lbpf -ldl
-$(B)/fuzz/%-corpus: tests/fuzz/%.c tests/fuzz/main.c $(FUZZ_SHARED) $(TEST_HEADERS)
+$(B)/fuzz/%-corpus: $(B)/san/tests/fuzz/%.o $(call san,tests/fuzz/main.c $(FUZZ_SHARED))
 	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -fsanitize=address,undefined -o $@ $(filter %.c,$^) -lyaml -lbpf -ldl
+	$(CLANG) $(SAN) -o $@ $^ -lyaml -lbpf -ldl
 $(B)/fuzz/model: tests/fuzz/model.c $(wildcard tests/unit/model*.c) $(ENGINE) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	$(CLANG) $(FUZZ_FLAGS) -O2 -fsanitize=undefined -o $@ $(filter %.c,$^)
@@ -240,8 +247,8 @@ input: root $(B)/test/input ## broken frames through the kernel's programs: each
 	@$(B)/test/input
 random: root $(B)/test/input ## the same with N (100000000) random frames; SEED (1) (root; minutes)
 	@$(B)/test/input $(or $(N),100000000) $(or $(SEED),1)
-e2e: root all $(LOAD) ## real clients and servers in namespaces, and faults: KILLS=N each, SEED=N again (root)
-	@tests/e2e/run
+e2e: root all $(LOAD) ## real clients and servers in namespaces, and faults, more than in check: KILLS=N each, SEED=N again (root)
+	@tests/e2e/run --grid
 deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
 	@tests/install.sh
 	@tests/metrics.sh deploy

@@ -5,6 +5,12 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=/dev/null
 . tests/suites.sh
 
+# the emulated machine is slow, on one CPU: beside all others
+vm=$(mktemp)
+VM_SECONDS=900 tests/vm/run.sh > "$vm" 2>&1 &
+vm_pid=$!
+trap 'kill $vm_pid 2> /dev/null; rm -f "$vm"' EXIT
+
 suite "unit: the shared core, natively" build/test/unit
 for target in parse table replay guard words; do
 	suite "fuzz: corpus of $target" "build/fuzz/$target-corpus" "tests/fuzz/corpus/$target"
@@ -14,11 +20,6 @@ suite "input: broken and random frames through the kernel's programs" build/test
 echo "== vmlinux.h"
 one "vmlinux.h agrees with the running kernel" vmlinux/check.sh
 suite "captures: records of others" tests/captures.sh
-# the emulated machine is slow on one CPU and waits for nobody: beside the tests that wait a lot, from here on
-vm=$(mktemp)
-VM_SECONDS=900 tests/vm/run.sh > "$vm" 2>&1 &
-vm_pid=$!
-trap 'kill $vm_pid 2> /dev/null; rm -f "$vm"' EXIT
 suite "docs: manual, completions" tests/docs.sh
 suite "install: files, units, package" tests/install.sh
 suite "replay: link types, broken captures, more than the table" python3 tests/replay.py

@@ -86,7 +86,7 @@ class Synwave:
 
 # --- what belongs to an instance, and whether it is gone -----------------------------------------------------------
 
-BPF_OBJ_GET, BPF_PROG_QUERY = 7, 16
+BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY = 7, 15, 16
 BY_ID = {"prog": 13, "map": 14, "link": 30}  # BPF_*_GET_FD_BY_ID
 TCX = {"ingress": 46, "egress": 47}
 
@@ -113,12 +113,14 @@ def attached(ns):
     """(kind, id) of what hangs on the devices of a namespace: XDP programs, TCX programs and links, clsact filters."""
     found = set()
     with inside(ns):
+        qdiscs = json.loads(run("tc", "-j", "qdisc", "show").stdout or "[]")
+        clsact = {q["dev"] for q in qdiscs if q["kind"] in ("clsact", "ingress")}
         for link in json.loads(run("ip", "-j", "-d", "link").stdout):
             xdp = link.get("xdp", {})
             for one in [xdp.get("prog", {})] + [a.get("prog", {}) for a in xdp.get("attached", [])]:
                 if one.get("id"):
                     found.add(("prog", one["id"]))
-            for hook in TCX:
+            for hook in TCX if link["ifname"] in clsact else ():
                 for one in json.loads(run("tc", "-j", "filter", "show", "dev", link["ifname"], hook, ok=None).stdout
                                       or "[]"):
                     if one.get("options", {}).get("prog"):
@@ -149,9 +151,21 @@ def owned(pin, *spaces):
         found |= attached(ns)
     for kind, number in list(found):
         if kind == "prog":
-            r = run("bpftool", "-j", "prog", "show", "id", str(number), ok=None)
-            found |= {("map", m) for m in json.loads(r.stdout or "{}").get("map_ids", [])}
+            found |= {("map", m) for m in maps_of(number)}
     return found
+
+
+def maps_of(number):
+    """The ids of the maps that a program uses; none if there is no such program."""
+    fd, _ = bpf(BY_ID["prog"], struct.pack("III", number, 0, 0))
+    if fd < 0:
+        return []
+    maps, info = (ctypes.c_uint32 * 256)(), ctypes.create_string_buffer(232)
+    struct.pack_into("=IQ", info, 52, 256, ctypes.addressof(maps))  # struct bpf_prog_info: nr_map_ids, map_ids
+    rc, _ = bpf(BPF_OBJ_GET_INFO_BY_FD, struct.pack("IIQ", fd, len(info), ctypes.addressof(info)))
+    os.close(fd)
+    check(rc == 0, f"program {number}: {os.strerror(ctypes.get_errno())}")
+    return maps[:struct.unpack_from("I", info, 52)[0]]
 
 
 def exists(kind, number):

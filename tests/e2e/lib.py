@@ -7,6 +7,7 @@ import itertools
 import os
 import subprocess
 import time
+import zlib
 from collections import namedtuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -29,20 +30,23 @@ class Skip(Exception):
 
 # --- the register of scenarios -----------------------------------------------------------------------------------
 
-Scenario = namedtuple("Scenario", "name run limit alone restore")
+Scenario = namedtuple("Scenario", "name run limit alone restore chosen")
 SCENARIOS = []
 
 
 def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None, paired=False):
-    """Registers a function once for each mode and family; paired: the first mode with the first family, and so on. limit:
+    """Registers a function once for each mode and family; paired: the first mode with the first family, and so on. Of a
+    grid, each mode is chosen for `make check` with one family, and each family with a mode: which, its name says. limit:
     seconds. alone: nothing may run beside it. restore: called outside its namespaces when all its processes are gone,
     however they ended; for what it changes of the machine."""
 
     def add(function):
+        turn = zlib.crc32(function.__name__.encode())
         for m, f in zip(mode, family) if paired else itertools.product(mode, family):
             given = ([m] if m else []) + ([f] if f else [])
             words = [function.__name__] + ([m] if m else []) + ([f.name] if f else [])
-            SCENARIOS.append(Scenario(" ".join(words), lambda g=given: function(*g), limit, alone, restore))
+            chosen = paired or len(mode) == 1 or family[(mode.index(m) + turn) % len(family)] == f
+            SCENARIOS.append(Scenario(" ".join(words), lambda g=given: function(*g), limit, alone, restore, chosen))
         return function
 
     return add
@@ -61,22 +65,25 @@ def equal(got, want, what):
 
 
 def until(condition, what, patience=PATIENCE):
-    """Polls until `condition()` is true and returns its value. `what` may be a function: the failure in words."""
-    end = time.monotonic() + patience
+    """Polls until `condition()` is true and returns its value. `what` may be a function: the failure in words. What takes
+    long is asked for less often: others need the CPU that asking takes."""
+    start = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        waited = time.monotonic() - start
+        if waited > patience:
             raise Fail(what() if callable(what) else f"waited {patience} s for {what}")
-        time.sleep(0.01)
+        time.sleep(0.01 + min(waited / 10, 0.3))
 
 
 # --- processes and namespaces ------------------------------------------------------------------------------------
 
 
 def run(*argv, ok=(0,), timeout=30, **more):
-    r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout * SLOW, stdin=subprocess.DEVNULL, **more)
+    more = more if "input" in more else more | {"stdin": subprocess.DEVNULL}
+    r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout * SLOW, **more)
     if ok is not None and r.returncode not in ok:
         raise Fail(f"{' '.join(argv)}: exit {r.returncode}: {r.stderr.strip() or r.stdout.strip()}")
     return r

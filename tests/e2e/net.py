@@ -26,8 +26,27 @@ MAC = {"srv": "02:00:00:00:00:01", "cli": "02:00:00:00:00:02", "ghost": "02:00:0
        "r0": "02:00:00:00:01:01", "r1": "02:00:00:00:01:02"}
 
 
+queue = None  # of `together`
+
+
 def ip(ns, *words):
-    return run("ip", "-n", ns, *words)
+    if queue is None:
+        return run("ip", "-n", ns, *words)
+    queue.setdefault(ns, []).append(" ".join(words))
+    return None
+
+
+@contextlib.contextmanager
+def together():
+    """What is asked of `ip` inside is done at the end, with one process a namespace, in the order in which they were named."""
+    global queue
+    queue = {}
+    try:
+        yield
+        for ns, lines in queue.items():
+            run("ip", "-n", ns, "-batch", "-", input="\n".join(lines))
+    finally:
+        queue = None
 
 
 def sysctl(ns, **values):
@@ -62,15 +81,16 @@ def neighbour(ns, dev, addr, mac):
 
 def pair():
     """Two hosts and a cable: srv eth0 -- eth0 cli. What srv sends to a ghost address, cli drops without a word."""
-    netns("srv")
-    netns("cli")
-    veth("srv", "eth0", MAC["srv"], "cli", "eth0", MAC["cli"])
-    for f in FAMILIES:
-        address("srv", "eth0", f.srv, f.bits)
-        address("cli", "eth0", f.cli, f.bits)
-        neighbour("srv", "eth0", f.cli, MAC["cli"])
-        neighbour("cli", "eth0", f.srv, MAC["srv"])
-        ghosts("srv", f, f.ghost)
+    with together():
+        netns("srv")
+        netns("cli")
+        veth("srv", "eth0", MAC["srv"], "cli", "eth0", MAC["cli"])
+        for f in FAMILIES:
+            address("srv", "eth0", f.srv, f.bits)
+            address("cli", "eth0", f.cli, f.bits)
+            neighbour("srv", "eth0", f.cli, MAC["cli"])
+            neighbour("cli", "eth0", f.srv, MAC["srv"])
+            ghosts("srv", f, f.ghost)
 
 
 # r0 and r1 of the router; the client and r1 have a network of their own
@@ -81,9 +101,14 @@ ROUTED = {"ipv4": Routed("10.9.0.77", "10.9.1.2", "10.9.1.1"),
 
 def routed():
     """A router between both hosts: srv eth0 -- r0 mid r1 -- eth0 cli."""
+    with together():
+        lay_router()
+    sysctl("mid", ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
+
+
+def lay_router():
     for ns in ("srv", "cli", "mid"):
         netns(ns)
-    sysctl("mid", ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
     veth("srv", "eth0", MAC["srv"], "mid", "r0", MAC["r0"])
     veth("cli", "eth0", MAC["cli"], "mid", "r1", MAC["r1"])
     for f in FAMILIES:

@@ -107,7 +107,7 @@ def judge(sw, before):
 def killed_at_work(mode):
     """An instance at work: attach, attach in another mode, detach of one interface of two, guard, export, stats, trace
     are killed under traffic. Connections, counters and what is others' stay; rules are the old or the new ones."""
-    others, (seed, rnd), wanted = hosts(), seeded(), kills(20)
+    others, (seed, rnd), wanted = hosts(), seeded(), kills(8)
     sw = Synwave()
     sw.cmd("attach", "eth0", "--mode", mode, *SIZES, "--timeout", "syn_recv=1h")
     sw.cmd("attach", "eth1", "--mode", "tc")
@@ -184,7 +184,7 @@ def works(sw):
 @scenario(mode=MODE_NAMES, limit=90 + 6 * kills(0))
 def killed_first_and_last(mode):
     """The attach that makes an instance and the detach that ends it: whatever comes after, it works."""
-    others, (seed, rnd), wanted = hosts(), seeded(), kills(6)
+    others, (seed, rnd), wanted = hosts(), seeded(), kills(4)
     sw = Synwave()
     order = ("attach", "eth0", "--mode", mode, *SIZES, "--config", "/run/rules")
     first = Victim("srv", SYNWAVE, "--pin", sw.pin, *order)

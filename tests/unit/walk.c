@@ -215,7 +215,7 @@ static void read_between_pauses(void)
 	u32 strangers = 0, failed = 0;
 	struct store s;
 
-	for (u32 i = 0; i < 5000; i++) {
+	for (u32 i = 0; i < 2000; i++) {
 		begin(&s, 10, 200); /* in a table with room: a full one gives the next a way that another leaves */
 		w.random = i;
 		w.steps = 12;

@@ -177,6 +177,7 @@ static void native_frame(struct engine *e, const u8 *frame, u32 cap, u32 size, b
 
 static int native_guard(struct engine *e, const struct ruleset *rs)
 {
+	engine_guard_close(e->guard);
 	e->guard = engine_guard_open(&e->conf, rs);
 	return e->guard ? 0 : -ENOMEM;
 }

@@ -6,11 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/suites.sh
 
 # the emulated machine is slow, on one CPU: beside all others
-vm=$(mktemp)
-VM_SECONDS=900 tests/vm/run.sh > "$vm" 2>&1 &
-vm_pid=$!
-trap 'kill $vm_pid 2> /dev/null; rm -f "$vm"' EXIT
-
+beside "vm: Debian's own kernel" env VM_SECONDS=900 tests/vm/run.sh
 suite "unit: the shared core, natively" build/test/unit
 for target in parse table replay guard words; do
 	suite "fuzz: corpus of $target" "build/fuzz/$target-corpus" "tests/fuzz/corpus/$target"
@@ -23,12 +19,10 @@ suite "captures: records of others" tests/captures.sh
 suite "docs: manual, completions" tests/docs.sh
 suite "install: files, units, package" tests/install.sh
 suite "replay: link types, broken captures, more than the table" python3 tests/replay.py
-suite "metrics: the exporter and its clients" tests/metrics.sh
-suite "deploy: Prometheus, Grafana's queries, Kubernetes' rights" tests/metrics.sh deploy
+# most of the time a browser waits for its next reading, or Prometheus for its next scrape
+beside "metrics: the exporter and its clients" tests/metrics.sh
+beside "deploy: Prometheus, Grafana's queries, Kubernetes' rights" tests/metrics.sh deploy
 suite "e2e: namespaces, real clients and servers" tests/e2e/run -j $((2 * $(nproc) - 1))
 suite "verifier: what the programs cost it, on this kernel" build/test/verifier
-wait $vm_pid
-vm_code=$?
-vm_said() { cat "$vm" && return "$vm_code"; }
-suite "vm: Debian's own kernel" vm_said
+finish
 sum ""

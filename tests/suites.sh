@@ -24,6 +24,32 @@ suite() {
 	fi
 }
 
+# A suite that runs beside those that follow; what it said comes at `finish`.
+beside_pids=() beside_names=() beside_said=
+beside() {
+	local name=$1
+	shift
+	if [ -z "$beside_said" ]; then
+		beside_said=$(mktemp -d)
+		trap 'kill "${beside_pids[@]}" 2> /dev/null; rm -rf "$beside_said"' EXIT
+	fi
+	setpriv --pdeathsig TERM "$@" > "$beside_said/${#beside_pids[@]}" 2>&1 &
+	beside_pids+=($!) beside_names+=("$name")
+}
+said() { # NUMBER CODE
+	cat "$beside_said/$1"
+	return "$2"
+}
+finish() {
+	local i code
+	for i in "${!beside_pids[@]}"; do
+		wait "${beside_pids[i]}"
+		code=$?
+		suite "${beside_names[i]}" said "$i" "$code"
+	done
+	beside_pids=()
+}
+
 # A check without counts of its own: passed when the command succeeds.
 one() {
 	local name=$1

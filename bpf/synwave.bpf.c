@@ -9,16 +9,6 @@
 #include "tell.h"
 #include "uapi.h"
 
-/* What a hook knows of a frame besides its bytes. */
-struct frame_meta {
-	u32 size; /* bytes on the wire */
-	bool l3; /* no Ethernet header */
-	bool egress;
-	bool local; /* it left this host's own stack */
-	bool inside; /* as in struct sw_packet ... */
-	bool socket; /* ... also */
-};
-
 /* The segment's set and tags are called for: what is done until they are needed is done while they come. A guess: what is
  * wrong about it costs a cache line's way. */
 static __always_inline void call_for(struct scratch *w)
@@ -189,16 +179,34 @@ static __always_inline void answer(void *ctx, bool xdp, const struct scratch *w)
 		prove(here);
 }
 
-/* The reason is not counted yet: a hook that could not read far enough may try again. */
-static __always_inline enum sw_reason parse(void *data, void *end, const struct frame_meta *m, struct sw_packet *p)
+/* What a hook knows of a segment besides its bytes: for what is no matter of the fast path. */
+static __always_inline void xdp_say_where(struct scratch *w)
 {
-	enum sw_reason why = sw_parse(data, end, m->size, m->l3, p);
+	w->packet.seen_at = attachment << 1;
+	w->packet.local = w->packet.inside = w->packet.socket = false;
+}
 
-	p->seen_at = attachment << 1 | m->egress;
-	p->local = m->local;
-	p->inside = m->inside;
-	p->socket = m->socket;
-	return why;
+/* A local segment's socket is past its handshake: not a listener's, a request's or a TIME_WAIT's answer. */
+static __always_inline bool skb_socket(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (!sk)
+		return false;
+	sk = bpf_sk_fullsock(sk);
+	return sk && sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP &&
+	       1u << (sk->state & 31) & SOCKET_PAST_HANDSHAKE;
+}
+
+/* A forwarded packet remembers where it came in; our own came from nowhere. */
+static __always_inline void skb_say_where(struct __sk_buff *skb, u32 out, struct scratch *w)
+{
+	bool local = out && !skb->ingress_ifindex;
+
+	w->packet.seen_at = attachment << 1 | (out & 1);
+	w->packet.local = local;
+	w->packet.inside = out && skb->ingress_ifindex != skb->ifindex;
+	w->packet.socket = local && skb_socket(skb);
 }
 
 /* Counts the segment, or why it is none. NULL: it is not for the tracker. */
@@ -253,11 +261,10 @@ static __always_inline u32 classify(enum sw_reason why, struct scratch *w)
 	return t && !w->unread && sw_quiet(t, w->tag, &w->packet) ? FOR_NOBODY : FOR_GUARD | FOR_TRACKER;
 }
 
+/* The reason is not counted yet: who could not read far enough may try again. */
 static __always_inline enum sw_reason xdp_parse(struct xdp_md *ctx, u32 size, struct scratch *w)
 {
-	struct frame_meta m = {.size = size};
-
-	return parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, &m, &w->packet);
+	return sw_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, size, false, &w->packet);
 }
 
 /* A frame that is longer than what can be read of it: how long, a helper says. */
@@ -320,6 +327,7 @@ int synwave_xdp(struct xdp_md *ctx)
 	u32 who = classify(why, w);
 	if (!who)
 		return XDP_PASS;
+	xdp_say_where(w);
 	u32 act = SW_ACT_PASS;
 	if (guarded(w)) {
 		act = xdp_guard(ctx);
@@ -334,30 +342,9 @@ int synwave_xdp(struct xdp_md *ctx)
 #define PULL      256 /* more than Ethernet, 4 tags, IPv6 and TCP with all options need; extension headers may want more */
 #define PULL_MOST 9216
 
-/* A local segment's socket is past its handshake: not a listener's, a request's or a TIME_WAIT's answer. */
-static __always_inline bool skb_socket(struct __sk_buff *skb)
+static __always_inline enum sw_reason skb_parse(struct __sk_buff *skb, u32 l3, struct scratch *w)
 {
-	struct bpf_sock *sk = skb->sk;
-
-	if (!sk)
-		return false;
-	sk = bpf_sk_fullsock(sk);
-	return sk && sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP &&
-	       1u << (sk->state & 31) & SOCKET_PAST_HANDSHAKE;
-}
-
-static __always_inline enum sw_reason skb_parse(struct __sk_buff *skb, u32 out, u32 l3, struct scratch *w)
-{
-	/* a forwarded packet remembers where it came in; our own came from nowhere */
-	bool local = out && !skb->ingress_ifindex;
-	struct frame_meta m = {.size = skb->len,
-			       .l3 = l3,
-			       .egress = out & 1,
-			       .local = local,
-			       .inside = out && skb->ingress_ifindex != skb->ifindex,
-			       .socket = local && skb_socket(skb)};
-
-	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, &m, &w->packet);
+	return sw_parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, l3, &w->packet);
 }
 
 __attribute__((noinline)) int skb_classify(struct __sk_buff *skb, u32 out, u32 l3)
@@ -367,18 +354,21 @@ __attribute__((noinline)) int skb_classify(struct __sk_buff *skb, u32 out, u32 l
 
 	if (!w)
 		return FOR_NOBODY;
-	why = skb_parse(skb, out, l3, w);
+	why = skb_parse(skb, l3, w);
 	if (why == SW_TRUNCATED) { /* headers outside of the linear part */
 		bpf_skb_pull_data(skb, skb->len < PULL ? skb->len : PULL);
-		why = skb_parse(skb, out, l3, w);
+		why = skb_parse(skb, l3, w);
 	}
 	if (why == SW_TRUNCATED && skb->len > PULL) {
 		bpf_skb_pull_data(skb, skb->len < PULL_MOST ? skb->len : PULL_MOST);
-		why = skb_parse(skb, out, l3, w);
+		why = skb_parse(skb, l3, w);
 		if (why == SW_TRUNCATED && skb->len > skb->data_end - skb->data)
 			why = SW_UNREAD;
 	}
-	return classify(why, w);
+	u32 who = classify(why, w);
+	if (who)
+		skb_say_where(skb, out, w);
+	return who;
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, bool l3)

@@ -35,17 +35,19 @@ SCENARIOS = []
 
 
 def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None, paired=False):
-    """Registers a function once for each mode and family; paired: the first mode with the first family, and so on. Of a
-    grid, each mode is chosen for `make check` with one family, and each family with a mode: which, its name says. limit:
+    """Registers a function once for each mode and family; paired: the first mode with the first family, and so on. Chosen
+    for `make check` are tc and one of the XDP modes, of a grid each with one family: which, a function's name decides. limit:
     seconds. alone: nothing may run beside it. restore: called outside its namespaces when all its processes are gone,
     however they ended; for what it changes of the machine."""
 
     def add(function):
         turn = zlib.crc32(function.__name__.encode())
+        left_out = ("native", "generic")[turn & 1] if len(mode) == 3 else None
         for m, f in zip(mode, family) if paired else itertools.product(mode, family):
             given = ([m] if m else []) + ([f] if f else [])
             words = [function.__name__] + ([m] if m else []) + ([f.name] if f else [])
-            chosen = paired or len(mode) == 1 or family[(mode.index(m) + turn) % len(family)] == f
+            one_family = paired or len(mode) == 1 or family[((m == "tc") + (turn >> 1)) % len(family)] == f
+            chosen = one_family and m != left_out
             SCENARIOS.append(Scenario(" ".join(words), lambda g=given: function(*g), limit, alone, restore, chosen))
         return function
 

@@ -10,7 +10,7 @@
 #include "percpu.h"
 #include "tap.h"
 
-#define FRAMES 2000000 /* a few seconds */
+#define FRAMES 1000000 /* a few seconds */
 
 #define OF_(prog) \
 	static struct bpf_program *prog##_(struct synwave_bpf *skel) \

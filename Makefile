@@ -243,7 +243,7 @@ unit: $(B)/test/unit ## the shared core, natively, under ASan and UBSan (no root
 	@$(B)/test/unit
 prog: root $(B)/test/prog ## the same frames through the kernel's programs (root)
 	@$(B)/test/prog
-input: root $(B)/test/input ## broken frames through the kernel's programs: each cut, each bit, 2 million random ones (root)
+input: root $(B)/test/input ## broken frames through the kernel's programs: each cut, each bit, a million random ones (root)
 	@$(B)/test/input
 random: root $(B)/test/input ## the same with N (100000000) random frames; SEED (1) (root; minutes)
 	@$(B)/test/input $(or $(N),100000000) $(or $(SEED),1)

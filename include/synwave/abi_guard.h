@@ -82,8 +82,8 @@ struct sw_limit_value {
 #define SW_LIMITS 4096 /* services with a row of their own, both generations together */
 
 /* The sketches: for each source row two lines of cells, then two for the services. A cell is the time (ns, the table's
- * clock) until which a source has used up its rate; 0: never seen. The rows that there are share all cells: the fewer rows,
- * the more sources each can tell apart. */
+ * clock) until which a source has used up its rate; 0: never seen. Up to four rows have twice the cells of eight: more
+ * would tell more sources apart, and miss the cache more often. */
 #define SW_GUARD_SOURCE_CELLS  (1u << 20)
 #define SW_GUARD_SERVICE_CELLS 8192
 #define SW_GUARD_SIEVE         (SW_GUARD_SOURCE_CELLS + 2 * SW_GUARD_SERVICE_CELLS)
@@ -94,7 +94,7 @@ struct sw_limit_value {
 /* Cells of a line, when so many rows share them: a power of two. */
 SW_INLINE u32 sw_guard_cells(u32 rows)
 {
-	return SW_GUARD_SOURCE_CELLS / (rows <= 1 ? 2 : rows <= 2 ? 4 : rows <= 4 ? 8 : 16);
+	return SW_GUARD_SOURCE_CELLS / (rows <= 4 ? 8 : 16);
 }
 
 /* Behind them: services that were seen to be answered by this host itself, a SYN-ACK that left and had come in nowhere. A

@@ -290,12 +290,6 @@ static __always_inline u32 guard_over(void *ctx, bool xdp, struct scratch *w)
 	note_for_us(ctx, xdp, w);
 	if (!may_answer())
 		return SW_V_DROP_NOT_LOCAL;
-	if (w->packet.options_size && !w->packet.options_done) {
-		if (xdp)
-			xdp_options(ctx);
-		else
-			skb_options(ctx);
-	}
 	return xdp ? xdp_challenge(ctx) : skb_challenge(ctx);
 }
 

@@ -74,37 +74,33 @@ static __always_inline u32 cookie_willing(struct tcp_sock___sw *tp)
 		       : SW_V_PASS_KERNEL;
 }
 
-/* A signed SYN to a listener that has keys (TCP-MD5, TCP-AO): only the kernel can sign the answer. Where it does not let us
+/* Has the listener keys (TCP-MD5, TCP-AO)? Then only the kernel can sign the answer to a signed SYN. Where it does not let us
  * see the keys, each signed SYN is left to it. */
-static __always_inline bool listener_signs(struct tcp_sock___sw *tp, const struct sw_packet *p)
+static __always_inline bool listener_signs(struct tcp_sock___sw *tp)
 {
 	bool md5 = bpf_core_field_exists(struct tcp_sock___sw, md5sig_info);
 	bool ao = bpf_core_field_exists(struct tcp_sock___sw, ao_info);
 
-	if (!p->has_auth)
-		return false;
 	return !tp || !(md5 | ao) || (md5 && tp->md5sig_info) || (ao && tp->ao_info);
 }
 
-/* Which options the connection keeps: those that the kernel finds again in the echoed timestamp, which it can read only
- * without its secret offset (tcp_timestamps=2). No window scale: the kernel works it out again when the last ACK comes, from
- * the route's metrics and net.core.rmem_max of that moment, and a client that was told another would misread each window. */
-static __always_inline void cookie_carry(struct reply *r, struct sw_packet *p, struct tcp_sock___sw *tp)
+/* The kernel finds options again in the echoed timestamp, which it can read only without its secret offset
+ * (tcp_timestamps=2). */
+static __always_inline bool listener_carries(struct tcp_sock___sw *tp)
 {
-	struct net___sw *net;
+	return tp && bpf_core_field_exists(struct net___sw, ipv4.sysctl_tcp_timestamps) &&
+	       listener_net(tp)->ipv4.sysctl_tcp_timestamps == 2;
+}
 
+/* Which options the connection keeps. No window scale: the kernel works it out again when the last ACK comes, from the route's
+ * metrics and net.core.rmem_max of that moment, and a client that was told another would misread each window. */
+static __always_inline void cookie_carry(struct reply *r, const struct sw_packet *p, struct tcp_sock___sw *tp)
+{
 	r->options = 0;
-	if (!tp || !bpf_core_field_exists(struct net___sw, ipv4.sysctl_tcp_timestamps))
-		return;
-	net = listener_net(tp);
-	if (net->ipv4.sysctl_tcp_timestamps != 2)
-		return;
-	if (p->options_size && !p->options_done)
-		sw_parse_options(r->tcp + 20, p);
-	if (!(p->options & SW_E_TS))
+	if (!listener_carries(tp) || !(p->options & SW_E_TS))
 		return;
 	r->options = SW_E_TS;
-	if (p->options & SW_E_SACK && net->ipv4.sysctl_tcp_sack)
+	if (p->options & SW_E_SACK && listener_net(tp)->ipv4.sysctl_tcp_sack)
 		r->options |= SW_E_SACK;
 }
 
@@ -221,6 +217,16 @@ static __always_inline void cookie_answer(struct reply *r, const struct sw_packe
 	r->out_size = (p->v6 ? 40 : 20) + size;
 }
 
+/* The options of the SYN whose headers are in w->reply. To the verifier a function of its own: it follows the walk once. */
+__attribute__((noinline)) int reply_options(void)
+{
+	struct scratch *w = workplace();
+
+	if (w && w->packet.options_size && !w->packet.options_done)
+		sw_parse_options(w->reply.tcp + 20, &w->packet);
+	return 0;
+}
+
 /* Listener -> cookie -> answer in w->reply; what became of it. `dry`: look only, the helper leaves a mark on the
  * listener. w->reply.ip and .tcp hold the SYN's headers, .mss what this link takes. */
 static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u64 now)
@@ -237,7 +243,10 @@ static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u
 	if (sk->state != BPF_TCP_LISTEN)
 		goto out; /* it knows this connection, and judges the SYN better than we do */
 	struct tcp_sock___sw *tp = (void *)bpf_skc_to_tcp_sock(sk);
-	verdict = listener_signs(tp, p) ? SW_V_PASS_SIGNED : cookie_willing(tp);
+	bool signs = listener_signs(tp);
+	if (signs || listener_carries(tp)) /* 20 ns that most listeners have no use for */
+		reply_options();
+	verdict = signs && p->has_auth ? SW_V_PASS_SIGNED : cookie_willing(tp);
 	if (verdict != SW_V_CHALLENGE_SERVICE || dry)
 		goto out;
 	u32 size = r->tcp_size;

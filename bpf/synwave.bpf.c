@@ -239,7 +239,6 @@ static __always_inline u32 classify_unparsed(enum sw_reason why, struct scratch 
 		w->unread = why;
 		return FOR_GUARD;
 	}
-	w->unread = 0;
 	return why == SW_SELF && w->packet.kind == SW_KIND_SYN ? FOR_GUARD : FOR_NOBODY;
 }
 
@@ -250,15 +249,18 @@ static __always_inline u32 classify(enum sw_reason why, struct scratch *w)
 
 	w->cookie = 0;
 	w->tag = 0;
+	w->unread = 0;
 	if (!st)
 		return classify_unparsed(why, w);
-	w->unread = w->packet.cut && w->packet.kind != SW_KIND_SYN ? SW_CUT : 0;
 	if (w->packet.kind == SW_KIND_SYN) /* never quiet; most of a flood's go no further than the guard */
 		return FOR_GUARD | FOR_TRACKER;
 	locate_set(w);
-	w->packet.generation = generation();
+	if (w->packet.cut) {
+		w->unread = SW_CUT;
+		return FOR_GUARD | FOR_TRACKER;
+	}
 	const struct sw_tags *t = bpf_map_lookup_elem(&tags, &w->at);
-	return t && !w->unread && sw_quiet(t, w->tag, &w->packet) ? FOR_NOBODY : FOR_GUARD | FOR_TRACKER;
+	return t && sw_quiet(t, w->tag, &w->packet, generation()) ? FOR_NOBODY : FOR_GUARD | FOR_TRACKER;
 }
 
 /* The reason is not counted yet: who could not read far enough may try again. */

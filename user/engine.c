@@ -121,7 +121,7 @@ static void engine_track(struct engine *e, const struct sw_packet *p, u64 now)
 	struct sw_trace trace = {0};
 	struct sw_conn c;
 
-	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
+	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p, p->generation))
 		return;
 	if (e->guard && p->kind == SW_KIND_SYN)
 		engine_verdict(e, engine_guard_judge(e->guard, p, sw_known(&f, sw_tag_of(hash), &p->key), now));

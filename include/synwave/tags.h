@@ -112,14 +112,14 @@ SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
 
 /* The fast way out: a plain segment of a connection that waits for none, and is known to live in this generation. Touches
  * one line of the small table, and writes nothing. */
-SW_INLINE bool sw_quiet(const struct sw_tags *t, u16 tag, const struct sw_packet *p)
+SW_INLINE bool sw_quiet(const struct sw_tags *t, u16 tag, const struct sw_packet *p, u16 generation)
 {
 	u32 waiting, any;
 
 	if (p->kind != SW_KIND_ACK && p->kind != SW_KIND_DATA)
 		return false;
 	any = sw_match(t, tag, p->from, &waiting);
-	return !waiting && any && t->generation == p->generation && !(any & ~t->active);
+	return !waiting && any && t->generation == generation && !(any & ~t->active);
 }
 
 /* The deadline of a way is that of this generation. Called with the set locked. */

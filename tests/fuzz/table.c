@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			saw[tuple] |= SAW_SYN_ACK;
 		else if (p.kind != SW_KIND_RST)
 			saw[tuple] |= SAW_ACK;
-		if (!sw_quiet(e.tags, tag, &p))
+		if (!sw_quiet(e.tags, tag, &p, p.generation))
 			sw_table_step(&f, tag, &p, now, &step, &c, &trace);
 		fuzz_check_set(&f);
 		if (step.fresh && step.way < SW_WAYS)

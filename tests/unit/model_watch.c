@@ -266,7 +266,7 @@ void model_watch(struct world *w, u32 pair, const struct segment_sent *s)
 	u32 hash = sw_hash(&w->e->conf, &packet.key), at = sw_set_of(hash, w->e->conf.sets);
 	struct sw_shelf f = engine_shelf(w->e, at);
 	struct sw_conn conn;
-	if (!sw_quiet(f.tags, sw_tag_of(hash), &packet))
+	if (!sw_quiet(f.tags, sw_tag_of(hash), &packet, packet.generation))
 		sw_table_step(&f, sw_tag_of(hash), &packet, w->now, &step, &conn, &trace);
 	if (w->trace)
 		printf("# %9.3f %u%c life %u flags %02x seq %u ack %u len %u %s\n", w->now / 1e9, pair, "AB"[s->from],

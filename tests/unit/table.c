@@ -75,7 +75,7 @@ static void feed(struct engine *e, const struct sw_packet *segment, u64 now)
 	struct sw_step step = {.cookie = p->kind == SW_KIND_ACK && !(p->seq + p->ack + now / 1000000 & 15)};
 
 	p->generation = now / e->conf.generation_ns;
-	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p))
+	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p, p->generation))
 		return;
 	if (!short_way || !sw_table_first(&f, sw_tag_of(hash), p, now, &step))
 		sw_table_step(&f, sw_tag_of(hash), p, now, &step, &c, &trace);
@@ -288,12 +288,13 @@ static void test_late_direction(void)
 	u32 hash = sw_hash(&e.conf, &first.key);
 	struct sw_tags *tags = &e.tags[sw_set_of(hash, e.conf.sets)];
 	feed(&e, &first, now);
-	TEST(sw_quiet(tags, sw_tag_of(hash), &first), "the visible direction takes the slow way");
-	TEST(!sw_quiet(tags, sw_tag_of(hash), &back), "the other direction is not noticed");
+	TEST(sw_quiet(tags, sw_tag_of(hash), &first, first.generation), "the visible direction takes the slow way");
+	TEST(!sw_quiet(tags, sw_tag_of(hash), &back, back.generation), "the other direction is not noticed");
 	feed(&e, &back, now + 1000);
 	sum_up(&e, &t);
 	TEST(t.kept == 1 && t.established == 1, "seen from both sides, it is not kept");
-	TEST(sw_quiet(tags, sw_tag_of(hash), &first) && sw_quiet(tags, sw_tag_of(hash), &back),
+	TEST(sw_quiet(tags, sw_tag_of(hash), &first, first.generation) &&
+		     sw_quiet(tags, sw_tag_of(hash), &back, back.generation),
 	     "it does not come to rest");
 	engine_close(&e);
 }

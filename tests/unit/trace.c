@@ -187,7 +187,7 @@ static void test_copies(void)
 		p.ack = ack[n];
 		p.kind = sw_kind_of(p.flags, 0);
 		p.seen_at = 2 + (i & 1); /* there, here; and so once more */
-		if (!sw_quiet(&tags, 7, &p))
+		if (!sw_quiet(&tags, 7, &p, p.generation))
 			sw_table_step(&shelf, 7, &p, SW_NS_PER_S + i, &step, &c, &trace);
 		told += step.told && i % 4 < 2;
 		again += step.told && i % 4 >= 2;

@@ -51,7 +51,7 @@ static void feed(struct trust *t, struct sw_packet p)
 	struct sw_conn c;
 
 	p.generation = t->now / e->conf.generation_ns;
-	if (sw_quiet(&e->tags[at], sw_tag_of(hash), &p))
+	if (sw_quiet(&e->tags[at], sw_tag_of(hash), &p, p.generation))
 		return;
 	if (!sw_table_first(&f, sw_tag_of(hash), &p, t->now, &step))
 		sw_table_step(&f, sw_tag_of(hash), &p, t->now, &step, &c, &trace);

@@ -227,7 +227,12 @@ static bool play_frames(bool heard)
 
 void test_random_frames(void)
 {
-	for (int heard = 1; heard >= 0; heard--)
-		if (!play_frames(heard) && !play_frames(heard))
+	for (int heard = 1; heard >= 0; heard--) {
+		bool whole = play_frames(heard);
+
+		if (!whole)
+			whole = play_frames(heard);
+		if (!whole)
 			count_test(false, "random frames: two generations of half a day ended within seconds");
+	}
 }

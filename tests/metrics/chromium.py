@@ -140,11 +140,12 @@ class Browser:
 
     def pretend(self, what=None):
         """/stats.json is what the function says; without one, the exporter's again."""
-        self.instead = what
         if what:
+            self.instead = what
             self.call("Fetch.enable", patterns=[{"urlPattern": "*/stats.json"}])
         else:
-            self.call("Fetch.disable")
+            self.call("Fetch.disable")  # until its answer comes, a request may still want one
+            self.instead = None
 
     def look(self, dark=False, width=1280, scale=1):
         self.call("Emulation.setEmulatedMedia", features=[

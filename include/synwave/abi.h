@@ -8,7 +8,7 @@
 #include "types.h"
 
 #define SW_MAGIC  0x73796e77617665ULL /* "synwave" */
-#define SW_LAYOUT 5
+#define SW_LAYOUT 6
 
 #define SW_WAYS 29 /* entries per set: their tags, a generation and one word fill a cache line */
 
@@ -230,11 +230,14 @@ struct sw_tags {
 };
 _Static_assert(sizeof(struct sw_tags) == 64, "sw_tags");
 
-/* Choices made at attach, frozen into the programs. */
+/* Choices made at attach, frozen into the programs. An array that is read at a masked index is as long as the mask: which
+ * of them is read beyond its end, and by luck of the layout loads, is the compiler's choice. */
+#define SW_TIMEOUT_ROOM 16
+_Static_assert(SW_TIMEOUT_COUNT <= SW_TIMEOUT_ROOM, "sw_conf.timeout");
 struct sw_conf {
 	u64 hash_key[10];
 	u64 guard_key[6]; /* of the guard's sketches */
-	u64 timeout[SW_TIMEOUT_COUNT]; /* ns, enum sw_timeout */
+	u64 timeout[SW_TIMEOUT_ROOM]; /* ns, enum sw_timeout */
 	u64 generation_ns; /* how long a generation lasts (sw_tags) ... */
 	u32 generation_shift; /* ... and which power of two of the kernel's jiffies that is */
 	u32 both_ways; /* a capture, or copies of others' traffic: where a frame came from says nothing, both directions

@@ -130,7 +130,7 @@ SW_INLINE u32 sw_deadline(const struct sw_conn *c, u64 now, const volatile struc
 	bool since_synack = row == SW_T_SYN_RCVD && c->synack_ns && !(c->flags & SW_C_HS_DONE);
 	u64 more = 1u << row & SW_RENEWABLE ? conf->generation_ns : 0;
 
-	return sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & 15] + more) + 1;
+	return sw_tick((since_synack ? c->synack_ns : now) + conf->timeout[row & (SW_TIMEOUT_ROOM - 1)] + more) + 1;
 }
 
 /* The way is free again. */

@@ -12,8 +12,9 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-/* A constant table of a header: frozen .rodata. By name, or clang moves small ones to sections that BTF does not know. */
-#define SW_TABLE static const __attribute__((unused, section(".rodata")))
+/* A constant table of a header: frozen .rodata. By name, or clang moves small ones to sections that BTF does not know; used, or
+ * clang 19 does so all the same. */
+#define SW_TABLE static const __attribute__((used, section(".rodata")))
 #else
 #include <linux/bpf.h>
 #include <linux/types.h>

@@ -71,25 +71,44 @@ static int open_socket(const struct addrinfo *a)
 	return -err;
 }
 
-int http_listen(const char *where, char *url, size_t url_size, char *why, size_t why_size)
+/* A socket that listens there, or -errno; -EINVAL: that is no numeric address and port. */
+static int open_at(const char *host, const char *port)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE}, *a;
+	int fd;
+
+	if (getaddrinfo(host, port, &hints, &a))
+		return -EINVAL;
+	fd = open_socket(a);
+	freeaddrinfo(a);
+	return fd == -EINVAL ? -EIO : fd;
+}
+
+int http_listen(const char *where, char *url, size_t url_size, char *why, size_t why_size)
+{
 	struct sockaddr_storage at;
 	socklen_t len = sizeof(at);
 	char host[128], name[128], number[8];
 	const char *port;
 	int fd;
 
-	if (!split(where, host, sizeof(host), &port) || getaddrinfo(*host ? host : "::", port, &hints, &a)) {
-		snprintf(why, why_size, "--listen %.100s: not ADDR:PORT or [ADDR]:PORT with a numeric address", where);
-		return -EINVAL;
+	if (!split(where, host, sizeof(host), &port)) {
+		fd = -EINVAL;
+	} else if (*host) {
+		fd = open_at(host, port);
+	} else {
+		fd = open_at("::", port);
+		if (fd == -EAFNOSUPPORT) /* ipv6.disable=1 */
+			fd = open_at("0.0.0.0", port);
 	}
-	fd = open_socket(a);
-	freeaddrinfo(a);
+	if (fd == -EINVAL) {
+		snprintf(why, why_size, "--listen %.100s: not ADDR:PORT or [ADDR]:PORT with a numeric address", where);
+		return fd;
+	}
 	if (fd < 0) {
 		snprintf(why, why_size, "cannot listen on %.100s: %s%s", where, strerror(-fd),
 			 fd == -EADDRINUSE ? "; see `ss -ltnp`" : "");
-		return fd == -EINVAL ? -EIO : fd;
+		return fd;
 	}
 	if (getsockname(fd, (struct sockaddr *)&at, &len) ||
 	    getnameinfo((struct sockaddr *)&at, len, name, sizeof(name), number, sizeof(number),

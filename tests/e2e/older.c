@@ -5,6 +5,7 @@
  *   gen_syncookie   no helper of that name. Calls of it get a number that no helper has, so the kernel's own verifier
  *                   judges: refused where they are reached, and no matter where they are dead code.
  *   serial_softirqs it says that it is a PREEMPT_RT kernel
+ *   inet6           started with ipv6.disable=1
  * Or a kernel that does not let go (EBUSY):
  *   stuck=WHERE     no link is detached, nor the pin of one unlinked whose name ends with WHERE; no XDP program and no
  *                   filter is taken off by netlink. */
@@ -58,6 +59,17 @@ int uname(struct utsname *u)
 	if (!err && without("serial_softirqs"))
 		strcpy(u->version, "#1 SMP PREEMPT_RT");
 	return err;
+}
+
+int socket(int family, int type, int protocol)
+{
+	int (*next)(int, int, int) = (int (*)(int, int, int))dlsym(RTLD_NEXT, "socket");
+
+	if (family == AF_INET6 && without("inet6")) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	return next(family, type, protocol);
 }
 
 int unlink(const char *path)

@@ -5,9 +5,10 @@ fields of its structures. What the kernel has is tested by all the other scenari
 import json
 import os
 import socket
+import subprocess
 
 from instance import MODE_NAMES, Synwave, attached, nothing_left
-from lib import OLDER, check, equal, inside, run, scenario, until
+from lib import OLDER, PATIENCE, SYNWAVE, check, equal, inside, run, scenario, until
 from net import V4, listener, meet, pair, part, sysctl
 from t_guard import client, guard, meet_from, offered
 
@@ -186,6 +187,26 @@ def realtime_kernel():
     r = sw.cmd("attach", "eth0", "--mode", "tc", ok=(0 if fits else 1,))
     check(fits or (r.stderr.count("\n") == 1 and "CONFIG_PREEMPT_RT_NEEDS_BH_LOCK" in r.stderr), r.stderr)
     status(sw, serial_softirqs=fits)
+    traffic(sw)
+    sw.detach()
+    nothing_left(sw)
+
+
+@scenario()
+def kernel_without_ipv6():
+    """`export --listen :PORT` is every address that there is; an address that is named is not replaced by another."""
+    pair()
+    sw = Synwave()
+    sw.attach("eth0", mode="tc")
+    older("inet6")
+    with inside("srv"):
+        run("ip", "link", "set", "lo", "up")
+        exporter = subprocess.Popen([SYNWAVE, "--pin", sw.pin, "export", "--listen", ":9465"])
+        until(lambda: run("curl", "-sf", "http://127.0.0.1:9465/metrics", ok=None).returncode == 0, "a scrape by IPv4")
+    r = sw.cmd("export", "--listen", "[::1]:9466", ok=(1,))
+    check("[::1]:9466" in r.stderr and len(r.stderr.splitlines()) == 1, r.stderr)
+    exporter.terminate()
+    equal(exporter.wait(PATIENCE), 0, "the exporter's exit code")
     traffic(sw)
     sw.detach()
     nothing_left(sw)

@@ -247,7 +247,7 @@ input: root $(B)/test/input ## broken frames through the kernel's programs: each
 	@$(B)/test/input
 random: root $(B)/test/input ## the same with N (100000000) random frames; SEED (1) (root; minutes)
 	@$(B)/test/input $(or $(N),100000000) $(or $(SEED),1)
-e2e: root all $(LOAD) ## real clients and servers in namespaces, and faults, more than in check: KILLS=N each, SEED=N again (root)
+e2e: root all $(LOAD) ## real clients and servers in namespaces, and faults, in every mode, with both families: KILLS=N each, SEED=N again (root)
 	@tests/e2e/run --grid
 deploy: root all ## what deploy/ ships: installed, and against a real Prometheus (root)
 	@tests/install.sh

@@ -187,7 +187,7 @@ static int play_step(struct engine *e, const struct step *s, u16 *port, u64 now)
 	return wrong;
 }
 
-#define DAYS (10 * 86400 * SW_NS_PER_S) /* more than any limit of theirs remembers; connections do, so ports go on */
+#define TEN_DAYS (10 * 86400 * SW_NS_PER_S) /* more than their limits remember; connections do: ports go on */
 
 void play_guard_cases(int (*open)(struct engine *e), void (*report)(bool ok, const char *what))
 {
@@ -197,7 +197,7 @@ void play_guard_cases(int (*open)(struct engine *e), void (*report)(bool ok, con
 
 	if (open(&e))
 		abort();
-	for (size_t i = 0; i < SW_ARRAY_SIZE(cases); i++, now += DAYS) { /* what was seen of one is over in the next */
+	for (size_t i = 0; i < SW_ARRAY_SIZE(cases); i++, now += TEN_DAYS) { /* what was seen of one is over in the next */
 		const struct guard_case *c = &cases[i];
 		char why[RULESET_WHY], what[256];
 		struct ruleset rs;

@@ -118,6 +118,8 @@ bool load_cookies(void)
 	return known;
 }
 
+#define NO_TYPES "/sys/kernel/btf/vmlinux: no BTF there, this kernel must be built with CONFIG_DEBUG_INFO_BTF"
+
 /* Only programs that look into a socket need to know the kernel's types. libbpf would read all of them for each object
  * that it loads: 5 MB, a quarter of the time that a load takes. */
 static bool needs_kernel_types(enum program p)
@@ -214,6 +216,7 @@ int load_maps(struct store *s)
 			   err == -ENOMEM || err == -E2BIG ? "; ask for fewer, or for --no-ladder"
 			   : err == -EMFILE || err == -EBADF
 				   ? "; more open files are needed: see `ulimit -n`" /* libbpf: EBADF */
+			   : err == -ESRCH ? "; " NO_TYPES
 			   : err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 					   : "");
 #define TAKE_(field, name) \
@@ -258,9 +261,7 @@ int load_program(struct loader *l, enum program p)
 			load_destroy(l->skel[p]);
 			l->skel[p] = NULL;
 			return store_fail(l->s, err, "the kernel refuses program %s: %s", program_name[p],
-					  err == -ESRCH ? "/sys/kernel/btf/vmlinux: no BTF there, this kernel must be "
-							  "built with CONFIG_DEBUG_INFO_BTF"
-							: load_verdict(err));
+					  err == -ESRCH ? NO_TYPES : load_verdict(err));
 		}
 	}
 	return bpf_program__fd(program_of(l->skel[p], p));

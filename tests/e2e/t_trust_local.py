@@ -92,11 +92,11 @@ def router_answers_for_itself_alone(mode, f):
 
 @scenario(mode=HOOKS, family=FAMILIES, paired=True)
 def router_sees_one_way(mode, f):
-    """Without its egress a router's connections are proved by its sockets and by its routes: those of a socket are of a
-    service of its own, those of a route are not, though it listens on that port itself."""
+    """Without their egress, a router's two interfaces see both ends of what it forwards, which its routes then prove, and one of
+    its own connections, which its sockets prove: a service of its own is that of a socket, though it listens on all."""
     routed()
     own, server, sw = listener("mid", f, 80, "0.0.0.0" if f is V4 else "::"), listener("srv", f, 80), Synwave(ns="mid")
-    sw.attach("r1", "--ingress-only", mode=mode)
+    sw.attach("r0", "r1", "--ingress-only", mode=mode)
     met = [meet(server, "cli", f), meet(own, "cli", f, ROUTED[f.name].r1)]
     for pair_ in met:
         talk(*pair_)

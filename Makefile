@@ -227,8 +227,8 @@ soak: root all $(LOAD) ## MINUTES (60) of mixed traffic, each second next to the
 
 .PHONY: unit prog input random e2e verifier deploy bench bench-read bench-peers bench-flood vm
 VM_TESTS := $(addprefix $(B)/test/,unit-plain prog verifier)
-vm: root all $(VM_TESTS) ## the suites on Debian 12's own kernel, in a virtual machine; VM=all: all, VM=NAMES: these e2e tests (root)
-	@tests/vm/run.sh $(VM)
+vm: root all $(VM_TESTS) ## the suites on a Debian kernel in a virtual machine: KERNEL=bookworm, trixie, sid; VM=all: all, VM=NAMES: these e2e tests (root)
+	@KERNEL=$(KERNEL) tests/vm/run.sh $(VM)
 verifier: root $(B)/test/verifier ## what each program costs this kernel's verifier (root)
 	@$(B)/test/verifier
 bench: root $(B)/test/bench ## what a packet costs, next to references and to what was recorded; ROWS=PART of names, AGAINST=COMMIT, RECORD=1 or add (root)

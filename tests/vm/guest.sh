@@ -15,7 +15,7 @@ cd "$VM_DIR" || exit
 # The kernel asks for its modules by itself; busybox finds them. It takes a module that another is loading for loaded:
 # two tests that make the first veth pairs at once would find them unknown, so this waits.
 mkdir -p /lib/modules /run/bin
-ln -sfn "$VM_DIR/build/vm-kernel/lib/modules/$(uname -r)" "/lib/modules/$(uname -r)"
+ln -sfn "/mnt/$(uname -r)" "/lib/modules/$(uname -r)"
 cat > /run/bin/modprobe << 'END'
 #!/bin/sh
 busybox modprobe "$@"

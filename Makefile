@@ -15,8 +15,12 @@ HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 ALL_CFLAGS = $(CFLAGS) $(HARDEN) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
 	-Iinclude -Iuser -I$(B) -MMD -MP
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
-# Static, all but libc: one file to copy to a server.
-LDLIBS  := -Wl,-z,now -Wl,-Bstatic -lxdp -lbpf -lelf -lmicrohttpd -lz -lyajl_s -lyaml -lncursesw -ltinfo -Wl,-Bdynamic
+# Static, all but libc: one file to copy to a server. Debian 13's libelf is compressed by zstd, too.
+archive = $(shell $(CC) -print-file-name=$1)
+ELF     := $(call archive,libelf.a)
+LIBBPF  := -lbpf -lelf $(if $(shell nm $(ELF) 2> /dev/null | grep -m 1 'U ZSTD_'),-lzstd) -lz
+STATIC   = -Wl,-Bstatic $1 $(LIBBPF) $2 -Wl,-Bdynamic
+LDLIBS  := -Wl,-z,now $(call STATIC,-lxdp,-lmicrohttpd -lyajl_s -lyaml -lncursesw -ltinfo)
 
 SRC     := $(wildcard user/*.c)
 OBJ     := $(SRC:user/%.c=$(B)/user/%.o)
@@ -26,7 +30,7 @@ SKEL    := $(B)/synwave.skel.h
 .PHONY: all
 all: $(B)/synwave ## build/synwave: one binary, BPF programs embedded
 
-$(B)/synwave: $(OBJ) $(B)/notls.c
+$(B)/synwave: $(OBJ) $(B)/absent.c
 	$(CC) $(ALL_CFLAGS) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/user/%.o: user/%.c | $(SKEL)
@@ -49,14 +53,15 @@ $(B)/page/dygraph.js.gz: $(B)/page/dygraph.js
 $(DYGRAPHS):
 	@echo "$@ is missing - run: sudo make deps" >&2; exit 1
 
-# Debian's libmicrohttpd can do TLS, and GnuTLS is no static library. The exporter never asks for TLS: what its start
-# calls succeeds, what only TLS would call ends the program.
-MHD = $(shell $(CC) -print-file-name=libmicrohttpd.a)
-$(B)/notls.c: Makefile
+# Stand-ins for what two static libraries of Debian ask of others that there is nothing static of. libmicrohttpd: GnuTLS; the exporter never asks
+# for TLS. Debian 13's libelf: search trees, for elf_getdata_rawchunk, which nothing here calls. What their starts call succeeds, the rest
+# ends the program.
+MHD     := $(call archive,libmicrohttpd.a)
+$(B)/absent.c: Makefile
 	@mkdir -p $(@D)
 	@[ -e $(MHD) ] || { echo "$(MHD) is missing - run: sudo make deps" >&2; exit 1; }
-	@nm -u $(MHD) 2> /dev/null | awk '$$2 ~ /^gnutls_/ && !had[$$2]++ { \
-		print "int " $$2 "(void);\nint " $$2 "(void) { " ($$2 ~ /_global_/ ? "return 0;" : "__builtin_trap();") " }" }' > $@
+	@nm -u $(MHD) $(ELF) 2> /dev/null | awk '$$2 ~ /^(gnutls|eu)_/ && !had[$$2]++ { print "int " $$2 "(void);\nint " $$2 "(void) { " \
+		($$2 ~ /_global_|^eu_search_tree_/ ? "return 0;" : "__builtin_trap();") " }" }' > $@
 
 # bpftool's linker gives static tables their place in the BTF of .rodata
 $(B)/synwave.bpf.o: bpf/synwave.bpf.c $(wildcard bpf/*.h) $(CORE) vmlinux/vmlinux.h
@@ -119,11 +124,11 @@ $(B)/test/unit: $(call san,$(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL
 	@mkdir -p $(@D)
 	$(CLANG) $(SAN) -o $@ $^ -lyaml -lyajl -lbpf -lz -lm
 
-$(B)/test/prog: $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c user/guard_store.c \
+$(B)/test/prog: $(B)/absent.c $(wildcard tests/prog/*.c) $(TEST_SHARED) user/engine_kernel.c user/guard_store.c \
 		user/store.c user/store_open.c user/mounts.c user/store_walk.c user/percpu.c $(TEST_HEADERS) $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
-		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
+		-o $@ $(filter %.c,$^) $(call STATIC,,-lyaml) -lpthread
 
 # without sanitizers, for the emulated machine of `make vm`
 $(B)/test/unit-plain: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
@@ -131,10 +136,10 @@ $(B)/test/unit-plain: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(T
 	$(CLANG) -O2 $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit \
 		-o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lz -lm
 
-$(B)/test/verifier: tests/verifier.c tests/unit/tap.h user/conf.c user/conf.h user/skeleton.h $(CORE) $(SKEL)
+$(B)/test/verifier: $(B)/absent.c tests/verifier.c tests/unit/tap.h user/conf.c user/conf.h user/skeleton.h $(CORE) $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests/unit -I$(B) \
-		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic
+		-o $@ $(filter %.c,$^) $(STATIC)
 $(B)/mutate.skel.h: tests/input/mutate.bpf.c tests/input/mutate.h $(CORE) vmlinux/vmlinux.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/mutate.bpf.o $<
@@ -152,30 +157,30 @@ $(B)/driver.skel.h: tests/bench/driver.bpf.c tests/bench/steps.h $(CORE) vmlinux
 	$(BPFTOOL) gen object $(B)/driver.bpf.o $(B)/driver.raw.o
 	$(BPFTOOL) gen skeleton $(B)/driver.bpf.o name driver_bpf > $@
 
-$(B)/test/bench: tests/bench/bench.c tests/bench/machine.c tests/frames.c tests/guards.c user/ruleset_file.c \
+$(B)/test/bench: $(B)/absent.c tests/bench/bench.c tests/bench/machine.c tests/frames.c tests/guards.c user/ruleset_file.c \
 		user/guard_store.c user/store.c user/store_open.c user/mounts.c user/percpu.c $(ENGINE) $(TEST_HEADERS) $(SKEL) $(B)/driver.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
-		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -lyaml -Wl,-Bdynamic -lpthread
+		-o $@ $(filter %.c,$^) $(call STATIC,,-lyaml) -lpthread
 
 $(B)/flood.skel.h: tests/bench/flood.bpf.c tests/bench/flood.h vmlinux/vmlinux.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/flood.bpf.o $<
 	$(BPFTOOL) gen skeleton $(B)/flood.bpf.o name flood_bpf > $@
 
-$(B)/test/flood: tests/bench/flood.c tests/bench/flood.h $(B)/flood.skel.h
+$(B)/test/flood: $(B)/absent.c tests/bench/flood.c tests/bench/flood.h $(B)/flood.skel.h
 	@mkdir -p $(@D)
-	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -I$(B) -o $@ $< -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
+	$(CC) -O2 -g $(WARN) -std=gnu11 -D_GNU_SOURCE -I$(B) -o $@ $(filter %.c,$^) $(STATIC) -lpthread
 
 $(B)/fill.skel.h: tests/bench/fill.bpf.c vmlinux/vmlinux.h
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $(B)/fill.bpf.o $<
 	$(BPFTOOL) gen skeleton $(B)/fill.bpf.o name fill_bpf > $@
 
-$(B)/test/fill: tests/bench/fill.c tests/frames.c $(TEST_HEADERS) $(B)/fill.skel.h
+$(B)/test/fill: $(B)/absent.c tests/bench/fill.c tests/frames.c $(TEST_HEADERS) $(B)/fill.skel.h
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -I$(B) \
-		-o $@ $(filter %.c,$^) -Wl,-Bstatic -lbpf -lelf -lz -Wl,-Bdynamic -lpthread
+		-o $@ $(filter %.c,$^) $(STATIC) -lpthread
 
 $(B)/test/clients: tests/bench/clients.c
 	@mkdir -p $(@D)

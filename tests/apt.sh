@@ -5,15 +5,13 @@
 set -eu
 suite=$1 arch=$2 tool=$3
 shift 3
+mirror=$("$(dirname "$0")/mirror.sh")
 lists=$(cd "$(dirname "$0")/.." && pwd)/build/apt/$suite-$arch
 
 # shellcheck source=/dev/null
 if [ "$suite" = "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" ] && [ "$arch" = "$(dpkg --print-architecture)" ]; then
 	exec "$tool" "$@"
 fi
-# of the mirror that this machine itself uses
-mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Label: Debian' 'Identifier: Packages' | head -1)}
-[ -n "$mirror" ] || { echo "apt.sh: this machine's apt knows no mirror of Debian: run apt-get update, or set MIRROR" >&2; exit 1; }
 own=(-o "APT::Architecture=$arch" -o "APT::Architectures::=$arch" -o "Dir::Etc::SourceList=$lists/sources.list" -o Dir::Etc::SourceParts=/dev/null
 	-o "Dir::State::Lists=$lists/lists" -o "Dir::State::status=$lists/status" -o "Dir::Cache=$lists/cache")
 mkdir -p "$lists"/{lists,cache/archives}/partial

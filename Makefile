@@ -74,7 +74,8 @@ $(SKEL): $(B)/synwave.bpf.o
 	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
-PACKAGES = $(shell sed 's/\#.*//' packages.txt)
+PACKAGES = $(shell . /etc/os-release; awk -v release="$${VERSION_ID:-99}" \
+	'{ sub(/\#.*/, "") } match($$0, /^[0-9]+:/) { if ($$0 + 0 > release + 0) next; sub(/^[0-9]+:/, "") } { print }' packages.txt)
 
 .PHONY: deps
 deps: ## install the Debian packages of packages.txt that are missing (root)
@@ -230,10 +231,12 @@ load-live: root all $(LOAD) ## N (1,000,000) connections at once, and what askin
 soak: root all $(LOAD) ## MINUTES (60) of mixed traffic, each second next to the kernel's sockets (root)
 	@tests/load/run soak $(MINUTES)
 
-.PHONY: unit prog input random e2e verifier deploy bench bench-read bench-peers bench-flood vm
+.PHONY: unit prog input random e2e verifier deploy bench bench-read bench-peers bench-flood vm matrix
 VM_TESTS := $(addprefix $(B)/test/,unit-plain prog verifier)
 vm: root all $(VM_TESTS) ## the suites on a Debian kernel in a virtual machine: KERNEL=bookworm, trixie, sid; VM=all: all, VM=NAMES: these e2e tests (root)
 	@KERNEL=$(KERNEL) tests/vm/run.sh $(VM)
+matrix: root ## Debian 12, 13, sid and their kernels: built there, the suites; writes docs/compatibility.md; CELLS=SUITE, SUITE/KERNEL (root; debootstrap; an hour)
+	@tests/matrix.py $(CELLS)
 verifier: root $(B)/test/verifier ## what each program costs this kernel's verifier (root)
 	@$(B)/test/verifier
 bench: root $(B)/test/bench ## what a packet costs, next to references and to what was recorded; ROWS=PART of names, AGAINST=COMMIT, RECORD=1 or add (root)
@@ -307,8 +310,8 @@ install: all $(B)/synwave.8 ## program, manual, completions, units below DESTDIR
 
 deb: all ## build/synwave_VERSION_ARCHITECTURE.deb
 	@deploy/debian/build.sh $(B) $(VERSION)
-deb-check: root deb ## the package in a fresh Debian 12 of its own, with its own systemd (root; debootstrap; minutes)
-	@tests/deb/run.sh $(B)/synwave_$(VERSION)_$$(dpkg --print-architecture).deb
+deb-check: root deb ## the package in a fresh Debian of its own, with its own systemd; SUITE=another release (root; debootstrap; minutes)
+	@tests/deb/run.sh $(B)/synwave_$(VERSION)_$$(dpkg --print-architecture).deb $(SUITE)
 clean: ## remove build/
 	rm -rf $(B)
 help: ## this list

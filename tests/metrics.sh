@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 export SYNWAVE=${SYNWAVE:-$here/../build/synwave}
 [ "$(id -u)" = 0 ] || { echo "metrics: needs root (namespaces and BPF)" >&2; exit 1; }
 [ -x "$SYNWAVE" ] || { echo "metrics: no $SYNWAVE: run make first" >&2; exit 1; }
-PROMTOOL=${PROMTOOL:-$("$here/fetch.sh" prometheus promtool)}
+PROMTOOL=${PROMTOOL:-$("$here/fetch.sh" promtool promtool prometheus)}
 PROMETHEUS=${PROMETHEUS:-$("$here/fetch.sh" prometheus prometheus)}
 export PROMTOOL PROMETHEUS
 

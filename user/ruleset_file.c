@@ -104,10 +104,10 @@ struct row_words {
 	struct limit_words limit;
 	const char *family, *prefix;
 };
-#define TEXT_(name, field, needed_) \
-	{ \
-		name, take_text, offsetof(struct row_words, field), needed_ \
-	}
+/* versions differ on braces in macros */
+/* clang-format off */
+#define TEXT_(name, field, needed_) {name, take_text, offsetof(struct row_words, field), needed_}
+/* clang-format on */
 static const struct key source_keys[] = {TEXT_("family", family, true),
 					 TEXT_("prefix", prefix, true),
 					 TEXT_("rate", limit.rate, true),

@@ -6,7 +6,7 @@
 #include <curses.h>
 
 #define ESC     27
-#define CTRL(c) ((c)&0x1f)
+#define CTRL(c) (0x1f & (c))
 
 static void quit(struct top_view *v, int arg)
 {

@@ -83,7 +83,7 @@ _Static_assert(sizeof(struct sw_end) == 16, "sw_end");
 #define SW_ORIGIN_SYN_ACK   1
 #define SW_ORIGIN_MIDSTREAM 2
 #define SW_ORIGIN_COOKIE    3 /* the guard answered its SYN without keeping it; the last ACK brought a valid cookie */
-#define SW_ORIGIN(flags)    (((flags)&SW_C_ORIGIN) >> 1)
+#define SW_ORIGIN(flags)    ((SW_C_ORIGIN & (flags)) >> 1)
 
 /* One connection as a step works on it; a table holds it as struct sw_half or sw_live. Times: nanoseconds of the clock
  * that runs the table (monotonic when attached), 0 = not seen. */

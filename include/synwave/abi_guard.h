@@ -108,7 +108,7 @@ SW_INLINE u32 sw_guard_cells(u32 rows)
 #define SW_FIRST_ASK   3 /* else SW_LIST_*, or 0: on no list */
 /* `wide`: the 16 bits. Its word among a generation's, and where it lies there. */
 #define SW_FIRST_WORD(wide)  ((wide) / 32)
-#define SW_FIRST_SHIFT(wide) (2 * ((wide)&31))
+#define SW_FIRST_SHIFT(wide) (2 * (31 & (wide)))
 
 /* Sources that proved their address: IPv4 by address, IPv6 by /64. A word each: fingerprint << 32 | time of the table's
  * clock in units of 2^SW_VERIFIED_TICK ns. Behind the sketches, 32 bits for each line say which fingerprints may be in it:

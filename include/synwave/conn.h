@@ -42,7 +42,7 @@ SW_INLINE void sw_event(struct sw_step *s, enum sw_event e)
 }
 
 /* Bits of states, for membership tests. */
-#define SW_IN(state, set) ((1u << ((state)&15)) & (set))
+#define SW_IN(state, set) ((1u << (15 & (state))) & (set))
 #define SW_FINISHED       (1u << SW_TIME_WAIT | 1u << SW_CLOSED)
 #define SW_OPENING        (1u << SW_LISTEN | 1u << SW_SYN_SENT | 1u << SW_SYN_RCVD)
 

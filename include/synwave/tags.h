@@ -78,8 +78,8 @@ SW_INLINE u32 sw_bits(u32 m)
 #define SW_LANES 0x0001000100010001ULL
 
 /* A way's bit in what sw_match finds, and in sw_tags.active: 4 lanes of 8 words are gathered by shifts alone. */
-#define SW_SEAT(way)    (((way)&3) * 8 + ((way) >> 2))
-#define SW_WAY_OF(seat) (((seat)&7) * 4 + ((seat) >> 3))
+#define SW_SEAT(way)    ((3 & (way)) * 8 + ((way) >> 2))
+#define SW_WAY_OF(seat) ((7 & (seat)) * 4 + ((seat) >> 3))
 /* Behind the ways' seats lie `generation` and `active`. */
 #define SW_SEATS (~(1u << SW_SEAT(29) | 1u << SW_SEAT(30) | 1u << SW_SEAT(31)))
 

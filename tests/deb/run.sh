@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# run.sh PACKAGE: the package in a fresh Debian 12: installed, used and purged in a chroot; then under a systemd of its own,
-# in namespaces, as a server would have it. Needs debootstrap, and Debian's mirror ($MIRROR).
+# run.sh PACKAGE [SUITE]: the package in a fresh Debian of the release it was built on, or of SUITE: installed, used and purged in a chroot; then
+# under a systemd of its own, in namespaces, as a server would have it. Needs debootstrap, and Debian's mirror ($MIRROR).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 package=$(realpath "$1")
+# shellcheck source=/dev/null
+suite=${2:-$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")}
 [ "$(id -u)" = 0 ] || { echo "deb-check: needs root" >&2; exit 1; }
 command -v debootstrap > /dev/null || { echo "deb-check: no debootstrap: apt-get install debootstrap" >&2; exit 1; }
 work=$(mktemp -d "$(dirname "$package")/debian-XXXXXX")
@@ -46,8 +48,9 @@ else
 	echo "skip - deb: lintian: it is not installed"
 	((skipped++))
 fi
-echo "fetching Debian 12 (minbase)"
-timeout 900 debootstrap --variant=minbase bookworm "$root" "${MIRROR:-http://deb.debian.org/debian}" > "$work/log" 2>&1 || {
+echo "fetching Debian's $suite (minbase)"
+mirror=$("$here/../mirror.sh") || exit 1
+timeout 900 debootstrap --variant=minbase "$suite" "$root" "$mirror" > "$work/log" 2>&1 || {
 	echo "deb-check: debootstrap failed: $(tail -1 "$work/log")" >&2
 	exit 1
 }

@@ -54,7 +54,8 @@ out:
 /* Whether something in the directory, but for `own`, belongs to the group. */
 static bool has_any(int fd, gid_t gid, const char *own)
 {
-	DIR *d = fdopendir(dup(fd));
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
 	struct dirent *e;
 	struct stat st;
 	bool any = !d; /* who cannot look changes nothing */
@@ -64,6 +65,8 @@ static bool has_any(int fd, gid_t gid, const char *own)
 		      !fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && st.st_gid == gid;
 	if (d)
 		closedir(d);
+	else if (copy >= 0)
+		close(copy);
 	return any;
 }
 

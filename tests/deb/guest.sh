@@ -73,22 +73,12 @@ ok "who has no capability" equal "$(of_exporter CapEff) $(of_exporter CapPrm) $(
 ok "nor can get one" equal "$(of_exporter NoNewPrivs) $(of_exporter Seccomp)" "1 2"
 ok "a stranger may not read" refuses 'ermission denied' stranger synwave stats
 
-# as docs/deploy.md says, for Linux 5.18, and for libxdp's dispatcher
-mkdir -p /run/systemd/system/synwave-exporter.service.d /run/systemd/system/synwave@.service.d
-cat > /run/systemd/system/synwave-exporter.service.d/bpf.conf << 'UNIT'
-[Service]
-AmbientCapabilities=CAP_BPF
-CapabilityBoundingSet=CAP_BPF
-PrivateUsers=no
-UNIT
+# as docs/deploy.md says, for libxdp's dispatcher
+mkdir -p /run/systemd/system/synwave@.service.d
 printf '[Service]\nCapabilityBoundingSet=CAP_SYS_ADMIN\n' > /run/systemd/system/synwave@.service.d/dispatcher.conf
 systemctl daemon-reload
-ok "with CAP_BPF" systemctl restart synwave-exporter
-ok "it reads" until_ at_least handshakes_completed_total 4
-ok "and has that one only" equal "$(of_exporter CapEff) $(of_exporter CapBnd)" "0000008000000000 0000008000000000"
-ok "as nobody" test "$(of_exporter Uid | cut -f1)" -ge 61184
 ok "with CAP_SYS_ADMIN, attaching is as before" systemctl reload synwave@eth0
-rm -r /run/systemd/system/synwave-exporter.service.d /run/systemd/system/synwave@.service.d
+rm -r /run/systemd/system/synwave@.service.d
 systemctl daemon-reload
 systemctl restart synwave-exporter
 

@@ -130,7 +130,7 @@ static void happens(struct world *w, const struct event *e)
 	struct pair *p = &w->pair[e->pair];
 
 	w->now = e->at;
-	switch (e->what) {
+	switch ((enum happening)e->what) {
 	case PASSES:
 		p->flying--;
 		model_watch(w, e->pair, &e->seg);

@@ -109,7 +109,7 @@ int hook_init(struct hook *h, struct instance *in, struct loader *l, const char 
 		snprintf(h->driver, sizeof(h->driver), "%.31s",
 			 ioctl(s, SIOCETHTOOL, &req) ? "(nameless)" : info.driver);
 	close(s);
-	return err;
+	return err ? err : hook_refuse_blind(h);
 }
 
 void link_path(const struct instance *in, const struct sw_iface_key *key, enum part p, char *path, size_t size)

@@ -84,6 +84,11 @@ void xdp_sweep(struct instance *in, u32 ifindex); /* dispatchers of ours that ha
 
 bool tcx_works(u32 ifindex);
 
+/* Refuses a device whose hooks no frame passes, and names those that they do. */
+int hook_refuse_blind(struct hook *h);
+/* The kernel did not take program fd for this: in words, why. */
+int hook_refused(struct hook *h, u32 mode, int fd, int err);
+
 int clsact_put(struct hook *h, bool out, int prog_fd);
 u32 clsact_prog(struct hook *h, bool out);
 int clsact_drop(struct hook *h, bool out);

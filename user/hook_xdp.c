@@ -252,21 +252,6 @@ static int busy(struct hook *h, const struct hooks *now)
 					  : "which was not attached through libxdp and cannot be chained");
 }
 
-static int refused(struct hook *h, u32 mode, int err)
-{
-	const char *last = load_last();
-
-	if (err == -EOPNOTSUPP && mode == SW_HOOK_XDP_NATIVE)
-		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP: use --mode generic or tc", h->name,
-				  h->driver);
-	return store_fail(&h->in->s, err, "%s: %s XDP refused by driver %s: %s%s%s", h->name, mode_word(mode),
-			  h->driver, strerror(-err),
-			  err == -EINVAL || err == -ERANGE ? " (MTU too large for it, or LRO?)"
-			  : *last                          ? "; "
-							   : "",
-			  last);
-}
-
 static int put_first(struct hook *h, u32 mode, const struct hooks *now)
 {
 	int fd, err;
@@ -290,7 +275,7 @@ static int put_first(struct hook *h, u32 mode, const struct hooks *now)
 	if (fd < 0)
 		return fd;
 	err = link_put(h, PART_XDP_LINK, fd, mode_flags(mode));
-	return err ? refused(h, mode, err) : 0;
+	return err ? hook_refused(h, mode, fd, err) : 0;
 }
 
 /* Ours is there in the right mode already. */

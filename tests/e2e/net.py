@@ -128,19 +128,22 @@ def ghosts(ns, f, network):
     ip(ns, "route", "add", network, "via", gate, "dev", "eth0")
 
 
-def ss(ns, state):
+def ss(ns, state, *which):
     with inside(ns):
-        return len(run("ss", "-Htan", "state", state).stdout.splitlines())
+        return len(run("ss", "-Htan", "state", state, *which).stdout.splitlines())
 
 
 def netstat(ns, name):
-    """A counter of /proc/net/netstat."""
-    with inside(ns), open("/proc/thread-self/net/netstat") as f:
-        lines = f.read().splitlines()
+    """A counter of /proc/net/netstat or snmp."""
+    lines = []
+    with inside(ns):
+        for file in ("netstat", "snmp"):
+            with open("/proc/thread-self/net/" + file) as f:
+                lines += f.read().splitlines()
     for keys, values in zip(lines[::2], lines[1::2]):
         if name in keys.split():
             return int(values.split()[keys.split().index(name)])
-    raise Skip(f"no {name} in /proc/net/netstat")
+    raise Skip(f"no {name} in /proc/net/netstat or snmp")
 
 
 # --- sockets -----------------------------------------------------------------------------------------------------

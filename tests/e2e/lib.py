@@ -14,6 +14,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SYNWAVE = "/run/synwave"  # a copy, in each test's own /run: one file is all that it needs
 SYNFLOOD = ROOT + "/build/synflood"
 OLDER = ROOT + "/build/older.so"
+IPV6 = os.path.exists("/proc/net/if_inet6")  # else ipv6.disable=1, or a kernel without
+NO_IPV6 = "this kernel has no IPv6"
 SLOW = float(os.environ.get("E2E_SLOW", 1))  # how many times slower than usual this machine is
 PATIENCE = 15 * SLOW  # seconds that a condition may take to come true
 
@@ -26,6 +28,10 @@ class Fail(Exception):
 
 class Skip(Exception):
     pass
+
+
+def skip(why):
+    raise Skip(why)
 
 
 # --- the register of scenarios -----------------------------------------------------------------------------------
@@ -48,7 +54,9 @@ def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None, 
             words = [function.__name__] + ([m] if m else []) + ([f.name] if f else [])
             one_family = paired or len(mode) == 1 or family[((m == "tc") + (turn >> 1)) % len(family)] == f
             chosen = one_family and m != left_out
-            SCENARIOS.append(Scenario(" ".join(words), lambda g=given: function(*g), limit, alone, restore, chosen))
+            able = IPV6 or not f or f.name != "ipv6"
+            SCENARIOS.append(Scenario(" ".join(words), lambda g=given, a=able: function(*g) if a else skip(NO_IPV6), limit,
+                                      alone, restore, chosen))
         return function
 
     return add

@@ -15,13 +15,20 @@ import time
 from collections import namedtuple
 
 from frames import OPTIONS, SYN, ethernet, packet, read_packet
-from lib import PATIENCE, Fail, Skip, equal, inside, run
+from lib import IPV6, NO_IPV6, PATIENCE, Fail, Skip, equal, inside, run
 
 # srv and cli: addresses on the wire between them; ghost: a network that is routed to a MAC address nobody has
 Family = namedtuple("Family", "name af srv cli ghost bits")
 V4 = Family("ipv4", socket.AF_INET, "10.9.0.1", "10.9.0.2", "10.77.0.0/16", 24)
 V6 = Family("ipv6", socket.AF_INET6, "fd00:9::1", "fd00:9::2", "fd00:77::/64", 64)
 FAMILIES = [V4, V6]
+
+
+def lacks(f):
+    return f.af == V6.af and not IPV6
+
+
+HERE = [f for f in FAMILIES if not lacks(f)]
 MAC = {"srv": "02:00:00:00:00:01", "cli": "02:00:00:00:00:02", "ghost": "02:00:00:00:00:77",
        "r0": "02:00:00:00:01:01", "r1": "02:00:00:00:01:02"}
 
@@ -52,6 +59,8 @@ def together():
 def sysctl(ns, **values):
     with inside(ns):
         for key, value in values.items():
+            if key.startswith("ipv6") and not IPV6:
+                continue
             with open("/proc/sys/net/" + key.replace("__", "/"), "w") as f:
                 f.write(str(value))
 
@@ -85,7 +94,7 @@ def pair():
         netns("srv")
         netns("cli")
         veth("srv", "eth0", MAC["srv"], "cli", "eth0", MAC["cli"])
-        for f in FAMILIES:
+        for f in HERE:
             address("srv", "eth0", f.srv, f.bits)
             address("cli", "eth0", f.cli, f.bits)
             neighbour("srv", "eth0", f.cli, MAC["cli"])
@@ -111,7 +120,7 @@ def lay_router():
         netns(ns)
     veth("srv", "eth0", MAC["srv"], "mid", "r0", MAC["r0"])
     veth("cli", "eth0", MAC["cli"], "mid", "r1", MAC["r1"])
-    for f in FAMILIES:
+    for f in HERE:
         a = ROUTED[f.name]
         for ns, dev, addr in (("srv", "eth0", f.srv), ("mid", "r0", a.r0), ("cli", "eth0", a.cli), ("mid", "r1", a.r1)):
             address(ns, dev, addr, f.bits)
@@ -123,6 +132,8 @@ def lay_router():
 
 
 def ghosts(ns, f, network):
+    if lacks(f):
+        return
     gate = "10.9.0.77" if f is V4 else "fd00:9::77"
     neighbour(ns, "eth0", gate, MAC["ghost"])
     ip(ns, "route", "add", network, "via", gate, "dev", "eth0")
@@ -149,9 +160,15 @@ def netstat(ns, name):
 # --- sockets -----------------------------------------------------------------------------------------------------
 
 
-def listener(ns, f, port, addr=None):
+def tcp(ns, f):
+    if lacks(f):
+        raise Skip(NO_IPV6)
     with inside(ns):
-        s = socket.socket(f.af)
+        return socket.socket(f.af)
+
+
+def listener(ns, f, port, addr=None):
+    s = tcp(ns, f)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind((addr or f.srv, port))
     s.listen(8192)
@@ -160,8 +177,7 @@ def listener(ns, f, port, addr=None):
 
 
 def dial(ns, f, port, addr=None):
-    with inside(ns):
-        s = socket.socket(f.af)
+    s = tcp(ns, f)
     s.settimeout(PATIENCE)
     s.connect((addr or f.srv, port))
     return s

@@ -9,8 +9,8 @@ import threading
 
 from instance import MODE_NAMES, Synwave, nothing_left, tally
 from lib import Skip, check, equal, inside, run, scenario, until
-from net import (FAMILIES, MAC, V4, V6, address, half_open, listener, meet, neighbour, netns, netstat, pair, part,
-                 refused, ss, sysctl, talk)
+from net import (FAMILIES, HERE, MAC, V4, V6, address, endpoint, half_open, listener, meet, neighbour, netns, netstat,
+                 pair, part, refused, ss, sysctl, talk)
 
 NGINX = """
 daemon off; master_process off; pid {dir}/pid; error_log stderr crit;
@@ -19,7 +19,7 @@ http {{
   access_log off; keepalive_timeout 0;
   client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir};
   uwsgi_temp_path {dir}; scgi_temp_path {dir};
-  server {{ listen {v4}:80; listen [{v6}]:80; location / {{ return 200 "hello\\n"; }} }}
+  server {{ {listen} location / {{ return 200 "hello\\n"; }} }}
 }}
 """
 
@@ -36,7 +36,7 @@ def nginx():
     home = "/run/nginx-swt"
     os.mkdir(home)
     with open(home + "/conf", "w") as f:
-        f.write(NGINX.format(dir=home, v4=V4.srv, v6=V6.srv))
+        f.write(NGINX.format(dir=home, listen=" ".join(f"listen {endpoint(f.srv, 80)};" for f in HERE)))
     return start("srv", path, "-p", home, "-c", home + "/conf")
 
 

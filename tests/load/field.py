@@ -18,7 +18,7 @@ import lib  # noqa: E402
 import net  # noqa: E402
 from arena import memory  # noqa: E402, F401 (for the loads)
 from lib import Fail, check, inside, until  # noqa: E402
-from net import FAMILIES, ip, sysctl  # noqa: E402
+from net import ip, sysctl  # noqa: E402
 from rounds import map_bytes  # noqa: E402, F401
 
 PEERS = lib.ROOT + "/build/test/peers"
@@ -31,7 +31,7 @@ TW_BUCKETS = 1 << 22  # else the kernel ends a TIME_WAIT before its time
 def build():
     """lib.pair, and addresses by the thousand behind the client's end."""
     net.pair()
-    for f in FAMILIES:
+    for f in net.HERE:
         ip("cli", "route", "add", "local", CROWD[f.name][0], "dev", "lo")
         ip("srv", "route", "add", CROWD[f.name][0], "via", f.cli, "dev", "eth0")
     for ns in ("srv", "cli"):
@@ -41,7 +41,7 @@ def build():
 class Peers:
     """tests/load/peers.c at work."""
 
-    def __init__(self, ns, role, families=FAMILIES, port=PORT, **options):
+    def __init__(self, ns, role, families=net.HERE, port=PORT, **options):
         words = {"at": ",".join(f.srv for f in families), "port": port, **options}
         if role == "call":
             words["from"] = ",".join(CROWD[f.name][1] for f in families)

@@ -6,7 +6,7 @@ import time
 import instance
 from field import Exporter, Peers, Samples, build, difference, machine, map_bytes, mib, sockets
 from lib import check, equal, until
-from net import FAMILIES, half_open
+from net import HERE, half_open
 
 RATE, HOLD, WAYS = 150, 8000, "40,40,6,6,8"  # connections a second, ms that they live at most, percent as in peers.c
 GHOSTS = 20  # half-open ones, each five seconds, of either family
@@ -30,7 +30,7 @@ class Ghosts:
         now = time.monotonic()
         if now < self.next:
             return
-        for f in FAMILIES:
+        for f in HERE:
             half_open(f, GHOSTS, 9001, start=1 + self.number)
         self.sent.append(now)
         self.number = (self.number + GHOSTS) % 20000

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # run.sh [all | TEST...]: the suites on a Debian kernel in a virtual machine; TESTs are names of e2e tests. KERNEL is a suite: bookworm (6.1, the
 # default), trixie, sid; or SUITE-full, with every driver. The machine's root is this machine's, read-only, under an overlay in memory: the same
-# programs, libraries, tests. ROOT is another userland for it, with this project built in TREE there.
+# programs, libraries, tests. APPEND is put on the kernel's command line. ROOT is another userland for it, with this project built in TREE there.
 # Nothing is left on this machine but the kernel below build/, not even after SIGKILL.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -76,5 +76,5 @@ qemu-system-x86_64 -accel "${ACCEL:-tcg}" -cpu max,la57=off -smp 2 -m 2048 -node
 	-object memory-backend-memfd,id=memory,size=2G,share=on -numa node,memdev=memory \
 	-chardev socket,id=share,path="$work/socket" -device vhost-user-fs-pci,chardev=share,tag=host \
 	-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable \
-VM_DIR=\"$TREE\" VM_TESTS=\"$*\" MODEL_RUNS=${MODEL_RUNS:-}" < /dev/null 2>&1 | sed -un 's/\r//g; s/^[^=]*== /== /; /^== /,/^vm: /p' | tee "$work/log"
+VM_DIR=\"$TREE\" VM_TESTS=\"$*\" MODEL_RUNS=${MODEL_RUNS:-} ${APPEND:-}" < /dev/null 2>&1 | sed -un 's/\r//g; s/^[^=]*== /== /; /^== /,/^vm: /p' | tee "$work/log"
 grep -Eq '^vm: [0-9]+ passed, 0 failed' "$work/log"

@@ -295,18 +295,19 @@ $(B)/synwave.8: docs/man/synwave.8.scd
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(stat -c %Y $<)} scdoc < $< > $@.tmp && mv $@.tmp $@
 
 install: all $(B)/synwave.8 ## program, manual, completions, units below DESTDIR/PREFIX; defaults below DESTDIR/etc
-	install -D -m 755 $(B)/synwave $(TO)/sbin/synwave
-	install -D -m 644 $(B)/synwave.8 $(TO)/share/man/man8/synwave.8
-	install -D -m 644 deploy/completion/synwave.bash $(TO)/share/bash-completion/completions/synwave
-	install -D -m 644 deploy/completion/_synwave $(DESTDIR)$(ZSHDIR)/_synwave
-	install -D -m 644 deploy/systemd/synwave.sysusers $(TO)/lib/sysusers.d/synwave.conf
+	@$(if $(word 2,$(PREFIX))$(word 2,$(SYSCONFDIR)),$(error PREFIX or SYSCONFDIR has a space: systemd's units cannot name such a path))
+	install -D -m 755 $(B)/synwave "$(TO)/sbin/synwave"
+	install -D -m 644 $(B)/synwave.8 "$(TO)/share/man/man8/synwave.8"
+	install -D -m 644 deploy/completion/synwave.bash "$(TO)/share/bash-completion/completions/synwave"
+	install -D -m 644 deploy/completion/_synwave "$(DESTDIR)$(ZSHDIR)/_synwave"
+	install -D -m 644 deploy/systemd/synwave.sysusers "$(TO)/lib/sysusers.d/synwave.conf"
 	for unit in $(UNITS); do \
-		install -D -m 644 deploy/systemd/$$unit $(TO)/lib/systemd/system/$$unit && \
-		sed -i 's|/usr/sbin/|$(PREFIX)/sbin/|; s|-/etc/|-$(SYSCONFDIR)/|' $(TO)/lib/systemd/system/$$unit || exit 1; \
+		install -D -m 644 deploy/systemd/$$unit "$(TO)/lib/systemd/system/$$unit" && \
+		sed -i 's|/usr/sbin/|$(PREFIX)/sbin/|; s|-/etc/|-$(SYSCONFDIR)/|' "$(TO)/lib/systemd/system/$$unit" || exit 1; \
 	done
-	for file in $(SHARED:deploy/%=%); do install -D -m 644 deploy/$$file $(TO)/share/synwave/$$file || exit 1; done
-	[ -e $(DESTDIR)$(SYSCONFDIR)/default/synwave ] || \
-		install -D -m 644 deploy/systemd/synwave.default $(DESTDIR)$(SYSCONFDIR)/default/synwave
+	for file in $(SHARED:deploy/%=%); do install -D -m 644 deploy/$$file "$(TO)/share/synwave/$$file" || exit 1; done
+	[ -e "$(DESTDIR)$(SYSCONFDIR)/default/synwave" ] || \
+		install -D -m 644 deploy/systemd/synwave.default "$(DESTDIR)$(SYSCONFDIR)/default/synwave"
 
 deb: all ## build/synwave_VERSION_ARCHITECTURE.deb
 	@deploy/debian/build.sh $(B) $(VERSION)

@@ -18,6 +18,7 @@ one "vmlinux.h agrees with the running kernel" vmlinux/check.sh
 suite "captures: records of others" tests/captures.sh
 suite "docs: manual, completions" tests/docs.sh
 suite "install: files, units, package" tests/install.sh
+suite "environment: odd locales, paths, users, mounts" tests/environment.sh
 suite "replay: link types, broken captures, more than the table" python3 tests/replay.py
 # most of the time a browser waits for its next reading, or Prometheus for its next scrape
 beside "metrics: the exporter and its clients" tests/metrics.sh

@@ -6,7 +6,8 @@ cd "$(dirname "$0")/../.."
 version=$2 root=$1/deb from=deploy/debian
 arch=$(dpkg --print-architecture)
 maintainer=${DEB_MAINTAINER:-synwave developers <synwave@users.noreply.github.com>}
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2> /dev/null || stat -c %Y Makefile)}
+# also in a checkout of another user's, which git reads when told to
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -c safe.directory="$PWD" log -1 --format=%ct 2> /dev/null || stat -c %Y Makefile)}
 export SOURCE_DATE_EPOCH
 umask 022
 

@@ -52,6 +52,12 @@ static bool is_blind(const char *kind, struct rtattr *data)
 	return number(a[IFLA_IPVLAN_MODE]) == IPVLAN_MODE_L3S;
 }
 
+/* Their "link" is the other end. */
+static bool is_pair(const char *kind)
+{
+	return !strcmp(kind, "veth") || !strcmp(kind, "netkit");
+}
+
 static void take(struct nlmsghdr *n, struct device *d)
 {
 	struct ifinfomsg *i = NLMSG_DATA(n);
@@ -61,11 +67,11 @@ static void take(struct nlmsghdr *n, struct device *d)
 	sort_nested(a[IFLA_LINKINFO], info, IFLA_INFO_MAX);
 	sort_nested(a[IFLA_XDP], xdp, IFLA_XDP_MAX);
 	*d = (struct device){.ifindex = i->ifi_index, .master = number(a[IFLA_MASTER])};
-	d->link = a[IFLA_LINK_NETNSID] ? 0 : number(a[IFLA_LINK]);
 	for (int id = IFLA_XDP_PROG_ID; id <= IFLA_XDP_HW_PROG_ID && !d->xdp; id++)
 		d->xdp = number(xdp[id]);
 	word(a[IFLA_IFNAME], d->name);
 	word(info[IFLA_INFO_KIND], d->kind);
+	d->link = a[IFLA_LINK_NETNSID] || is_pair(d->kind) ? 0 : number(a[IFLA_LINK]);
 	d->blind = is_blind(d->kind, info[IFLA_INFO_DATA]);
 }
 

@@ -25,8 +25,8 @@ int hook_refuse_blind(struct hook *h)
 	if (own && own->blind)
 		err = store_fail(&h->in->s, -EOPNOTSUPP,
 				 "%s: a frame passes the hooks of the device beneath a device of type %s, not its own: "
-				 "attach to%s instead",
-				 h->name, own->kind, *names ? names : " those it will have");
+				 "attach to %s instead",
+				 h->name, own->kind, *names ? names + 1 : "that one (there is none here)");
 	free(d);
 	return err;
 }

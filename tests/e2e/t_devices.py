@@ -317,7 +317,7 @@ def devices_vrf_master():
     for more in ([], ["eth0"], ["--mode", "tc"], ["--mode", "generic"]):
         refuses(sw, "red", *more, words=["red: ", "type vrf", "attach to eth0 instead"])
     ip("srv", "link", "set", "eth0", "nomaster")
-    refuses(sw, "red", words=["attach to those it will have"])
+    refuses(sw, "red", words=["there is none here"])
     nothing_left(sw)
 
 
@@ -359,13 +359,14 @@ def devices_bond_without():
     off = put("eth1", "xdpdrv")
     ip("srv", "link", "set", "eth1", "down")
     ip("srv", "link", "set", "eth1", "master", "dev0")
-    slave = refuses(Synwave(), "dev0", "--mode", "native", words=["dev0: native XDP refused (driver bonding): "])
+    native, why = ["dev0", "--mode", "native"], "dev0: native XDP refused (driver bonding): "
+    slave = refuses(Synwave(), *native, words=[why, "XDP program loaded"])
     ip("srv", "link", "set", "eth1", "nomaster")
     off()
     ip("srv", "link", "set", "dev0", "down")
     for dev in ("eth0", "eth1"):
         ip("srv", "link", "set", dev, "nomaster")
     ip("srv", "link", "set", "dev0", "type", "bond", "mode", "balance-alb")
-    alb = refuses(Synwave(), "dev0", "--mode", "native", words=["dev0: native XDP refused (driver bonding): ", "mode"])
+    alb = refuses(Synwave(), *native, words=[why, "bonding mode"])
     nothing_left(Synwave())
     return slave + alb

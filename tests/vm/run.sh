@@ -38,7 +38,7 @@ image=$modules/vmlinuz # where newer ones have it
 [ -e "$image" ] || image=$KERNEL/boot/vmlinuz-$version
 mkdir -p build/vm
 mount -t tmpfs -o mode=700 vm build/vm
-work=$PWD/build/vm
+work=$PWD/build/vm socket=build/vm/socket # not longer: a socket's path ends at 108 bytes
 mkdir -p /run/virtiofsd # where it locks a file named after its socket: each runner has its own
 mount -t tmpfs vm /run/virtiofsd
 mkdir -p "$work/share" "$work/root"/{bin,dev,proc,host,over,new,lib/modules/"$version"}
@@ -63,18 +63,18 @@ case $virtiofsd in
 */libexec/*) share=("--shared-dir=$work/share" --cache=always --sandbox=chroot) ;;
 *) share=(-o "source=$work/share" -o cache=always -f) ;;
 esac
-"$virtiofsd" --socket-path="$work/socket" "${share[@]}" > "$work/virtiofsd.log" 2>&1 &
+"$virtiofsd" --socket-path="$socket" "${share[@]}" > "$work/virtiofsd.log" 2>&1 &
 for _ in $(seq 200); do
-	[ ! -S "$work/socket" ] || break
+	[ ! -S "$socket" ] || break
 	sleep 0.05
 done
-[ -S "$work/socket" ] || skip "virtiofsd cannot share this machine's files: $(tail -1 "$work/virtiofsd.log")"
+[ -S "$socket" ] || skip "virtiofsd cannot share this machine's files: $(tail -1 "$work/virtiofsd.log")"
 
 # tsc: what this emulator shows as such runs evenly; the kernel's doubts would make every look at the clock slow
 echo "booting $version (${ACCEL:-tcg})"
 qemu-system-x86_64 -accel "${ACCEL:-tcg}" -cpu max,la57=off -smp 2 -m 2048 -nodefaults -display none -serial stdio -no-reboot \
 	-object memory-backend-memfd,id=memory,size=2G,share=on -numa node,memdev=memory \
-	-chardev socket,id=share,path="$work/socket" -device vhost-user-fs-pci,chardev=share,tag=host \
+	-chardev socket,id=share,path="$socket" -device vhost-user-fs-pci,chardev=share,tag=host \
 	-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable \
 VM_DIR=\"$TREE\" VM_TESTS=\"$*\" MODEL_RUNS=${MODEL_RUNS:-} ${APPEND:-}" < /dev/null 2>&1 | sed -un 's/\r//g; s/^[^=]*== /== /; /^== /,/^vm: /p' | tee "$work/log"
 grep -Eq '^vm: [0-9]+ passed, 0 failed' "$work/log"

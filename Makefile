@@ -233,7 +233,7 @@ soak: root all $(LOAD) ## MINUTES (60) of mixed traffic, each second next to the
 
 .PHONY: unit prog input random e2e verifier deploy bench bench-read bench-peers bench-flood vm matrix
 VM_TESTS := $(addprefix $(B)/test/,unit-plain prog verifier)
-vm: root all $(VM_TESTS) ## the suites on a Debian kernel in a virtual machine: KERNEL=bookworm, trixie, sid; VM=all: all, VM=NAMES: these e2e tests (root)
+vm: root all $(VM_TESTS) $(LOAD) ## the suites on a Debian kernel in a virtual machine: KERNEL=bookworm, trixie, sid; VM=all: all, VM=NAMES: these e2e tests (root)
 	@KERNEL=$(KERNEL) tests/vm/run.sh $(VM)
 matrix: root ## Debian 12, 13, sid and their kernels: built there, the suites; writes docs/compatibility.md; CELLS=SUITE, SUITE/KERNEL (root; debootstrap; an hour)
 	@tests/matrix.py $(CELLS)

@@ -9,6 +9,10 @@
 #define COOKIE_LIFE_NS (140 * SW_NS_PER_S) /* MAX_SYNCOOKIE_AGE, and what our clock of it may lag */
 #define COOKIE_MARK    0x73796e77 /* "synw": skb->mark of an answer on its way to the egress hook */
 
+/* Where a program hangs. HOOK_XDP_PAD calls no helper that may move the packet: in libxdp's dispatcher Linux 6.12 takes
+ * nothing else for a stub that does not. A function that is called counts, whatever is frozen into the program. */
+enum hook { HOOK_TC, HOOK_XDP, HOOK_XDP_PAD };
+
 static __always_inline long load(void *ctx, bool xdp, u32 at, void *to, u32 size)
 {
 	return xdp ? bpf_xdp_load_bytes(ctx, at, to, size) : bpf_skb_load_bytes(ctx, at, to, size);
@@ -115,6 +119,14 @@ static __always_inline u32 answer_bytes(const struct reply *r)
 	return less < sizeof(r->out) ? less + 1 : sizeof(r->out);
 }
 
+/* Of the frame, from the IP header on. */
+static __always_inline void note_room(struct xdp_md *ctx, struct scratch *w)
+{
+	u32 room = bpf_xdp_get_buff_len(ctx) - w->packet.ip_at;
+
+	w->reply.room = room > 0xffff ? 0xffff : room;
+}
+
 /* So many words of the answer, all in the frame's first piece. */
 static __always_inline bool lay(u8 *ip, u8 *end, const u32 *out, u32 words)
 {
@@ -126,13 +138,38 @@ static __always_inline bool lay(u8 *ip, u8 *end, const u32 *out, u32 words)
 	return true;
 }
 
-/* Puts w->reply.out in place of everything behind the Ethernet header and its tags. */
-static __always_inline bool answer_xdp(struct xdp_md *ctx, const struct reply *r, u32 at)
+#define CLEAR      64 /* bytes at a time, a power of two ... */
+#define CLEAR_MOST 25 /* ... so often: a SYN that fills a usual frame */
+
+/* A checksum that somebody still has to finish covers the frame to its end: there zeros change nothing. */
+static __always_inline bool clear_rest(struct xdp_md *ctx, struct reply *r, u32 from, u32 rest)
+{
+	u8 *zeros = r->tcp; /* the SYN's header has done its part */
+
+	_Static_assert(sizeof(r->tcp) >= CLEAR, "room");
+	__builtin_memset(zeros, 0, CLEAR);
+	for (int i = 0; i < CLEAR_MOST && rest; i++) {
+		u64 less = rest - 1;
+
+		SW_OPAQUE(less);
+		u32 n = (less & (CLEAR - 1)) + 1;
+		if (bpf_xdp_store_bytes(ctx, from, zeros, n))
+			return false;
+		from += n;
+		rest -= n;
+	}
+	return !rest;
+}
+
+/* Puts w->reply.out in place of everything behind the Ethernet header and its tags. A frame that keeps its length stays longer
+ * than its packet, as any Ethernet frame may be. */
+static __always_inline bool answer_xdp(struct xdp_md *ctx, struct reply *r, u32 at, bool kept)
 {
 	u32 size = r->out_size;
 	u16 mac[3];
 
-	if (bpf_xdp_adjust_tail(ctx, (int)(at + size - bpf_xdp_get_buff_len(ctx))))
+	if (kept ? size > r->room || (partial_sums && r->room > CLEAR * CLEAR_MOST)
+		 : bpf_xdp_adjust_tail(ctx, (int)(at + size - bpf_xdp_get_buff_len(ctx))))
 		return false;
 	u8 *f = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = f + (at & 63);
 	if (f + 12 > end)
@@ -140,11 +177,13 @@ static __always_inline bool answer_xdp(struct xdp_md *ctx, const struct reply *r
 	__builtin_memcpy(mac, (u16 *)f, 6);
 	__builtin_memcpy((u16 *)f, (u16 *)f + 3, 6);
 	__builtin_memcpy((u16 *)f + 3, mac, 6);
-	bool laid = size == 44   ? lay(ip, end, r->out, 11)
-		    : size == 56 ? lay(ip, end, r->out, 14)
-		    : size == 64 ? lay(ip, end, r->out, 16)
-				 : lay(ip, end, r->out, 19);
-	return laid || !bpf_xdp_store_bytes(ctx, at, (void *)r->out, answer_bytes(r));
+	bool laid = size == 44            ? lay(ip, end, r->out, 11)
+		    : size == 56          ? lay(ip, end, r->out, 14)
+		    : size == 64          ? lay(ip, end, r->out, 16)
+		    : !kept || size == 76 ? lay(ip, end, r->out, 19)
+					  : false; /* without options: few are */
+	return (laid || !bpf_xdp_store_bytes(ctx, at, (void *)r->out, answer_bytes(r))) &&
+	       (!kept || !partial_sums || clear_rest(ctx, r, at + size, r->room - size));
 }
 
 static __always_inline bool answer_skb(struct __sk_buff *skb, struct scratch *w)
@@ -167,8 +206,9 @@ static __always_inline bool answer_skb(struct __sk_buff *skb, struct scratch *w)
 }
 
 /* One challenge; the verdict after it: sent, or why not. */
-static __always_inline u32 challenge(void *ctx, bool xdp)
+static __always_inline u32 challenge(void *ctx, enum hook hook)
 {
+	bool xdp = hook != HOOK_TC, kept = hook == HOOK_XDP_PAD;
 	u32 zero = 0, gen, mtu = 0;
 	struct scratch *w = bpf_map_lookup_elem(&scratch, &zero);
 	const struct sw_guard_rules *r = guard_now(&gen);
@@ -180,10 +220,12 @@ static __always_inline u32 challenge(void *ctx, bool xdp)
 	u32 head = w->packet.v6 ? 60 : 40;
 	mtu = mtu > 65535 ? 65535 : mtu;
 	w->reply.mss = mtu > head + MIN_MSS ? mtu - head : MIN_MSS;
-	u32 verdict = cookie_make(ctx, w, r->mode != SW_GUARD_ENFORCE, w->now);
+	if (kept)
+		note_room(ctx, w);
+	u32 verdict = cookie_make(ctx, w, kept, r->mode != SW_GUARD_ENFORCE, w->now);
 	if (verdict != SW_V_CHALLENGE_SERVICE || r->mode != SW_GUARD_ENFORCE)
 		return verdict;
-	if (xdp ? !answer_xdp(ctx, &w->reply, w->packet.ip_at) : !answer_skb(ctx, w))
+	if (xdp ? !answer_xdp(ctx, &w->reply, w->packet.ip_at, kept) : !answer_skb(ctx, w))
 		return SW_V_PASS_ERROR;
 	note_challenge(w->now);
 	return verdict;
@@ -192,12 +234,17 @@ static __always_inline u32 challenge(void *ctx, bool xdp)
 /* Functions of their own to the verifier: the context, and everything else anew from the maps. */
 __attribute__((noinline)) int xdp_challenge(struct xdp_md *ctx)
 {
-	return challenge(ctx, true);
+	return challenge(ctx, HOOK_XDP);
+}
+
+__attribute__((noinline)) int pad_challenge(struct xdp_md *ctx)
+{
+	return challenge(ctx, HOOK_XDP_PAD);
 }
 
 __attribute__((noinline)) int skb_challenge(struct __sk_buff *skb)
 {
-	int verdict = challenge(skb, false);
+	int verdict = challenge(skb, HOOK_TC);
 
 	if (verdict == SW_V_CHALLENGE_SERVICE)
 		skb->mark = COOKIE_MARK;
@@ -283,14 +330,14 @@ static __always_inline void note_for_us(void *ctx, bool xdp, struct scratch *w)
 }
 
 /* What becomes of a SYN over its service's limit where the rule says `over: cookie`. */
-static __always_inline u32 guard_over(void *ctx, bool xdp, struct scratch *w)
+static __always_inline u32 guard_over(void *ctx, enum hook hook, struct scratch *w)
 {
 	if (replay)
 		return SW_V_CHALLENGE_SERVICE;
-	note_for_us(ctx, xdp, w);
+	note_for_us(ctx, hook != HOOK_TC, w);
 	if (!may_answer())
 		return SW_V_DROP_NOT_LOCAL;
-	return xdp ? xdp_challenge(ctx) : skb_challenge(ctx);
+	return hook == HOOK_TC ? skb_challenge(ctx) : hook == HOOK_XDP ? xdp_challenge(ctx) : pad_challenge(ctx);
 }
 
 /* A service's limit does not hold for a connection that is proved to live; what cannot be challenged here may pass. */
@@ -308,7 +355,7 @@ static __always_inline u32 guard_mercy(u32 verdict, u32 flags)
 }
 
 /* A SYN that comes in: what to do with it. */
-static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, struct sw_stats *st)
+static __always_inline u32 guard_syn(void *ctx, enum hook hook, struct scratch *w, struct sw_stats *st)
 {
 	u32 gen, zero = 0, verdict;
 	const struct sw_guard_rules *r = guard_now(&gen);
@@ -323,7 +370,7 @@ static __always_inline u32 guard_syn(void *ctx, bool xdp, struct scratch *w, str
 	if (w->packet.cut && !(r->flags & SW_GUARD_FRAGMENTS_PASS) && verdict != SW_V_PASS_ALLOW)
 		verdict = SW_V_DROP_FRAGMENT;
 	if (verdict == SW_V_CHALLENGE_SERVICE)
-		verdict = guard_over(ctx, xdp, w);
+		verdict = guard_over(ctx, hook, w);
 	verdict = guard_mercy(verdict, r->flags);
 	w->judgement.verdict = verdict; /* from here on a number in memory: the verifier follows what comes once */
 	/* by the hook: one call deeper, and older verifiers find the stack too deep */
@@ -379,7 +426,7 @@ static __always_inline u32 guard_unread(struct scratch *w, struct sw_stats *st)
 }
 
 /* The guard's say on what is in the scratch: enum sw_act; SW_ACT_PASS: go on. */
-static __always_inline u32 guard_any(void *ctx, bool xdp)
+static __always_inline u32 guard_any(void *ctx, enum hook hook)
 {
 	struct scratch *w = workplace();
 	u32 zero = 0, act = SW_ACT_PASS;
@@ -391,21 +438,26 @@ static __always_inline u32 guard_any(void *ctx, bool xdp)
 	if (w->unread)
 		act = guard_unread(w, st);
 	else if (w->packet.kind == SW_KIND_SYN)
-		act = guard_syn(ctx, xdp, w, st);
+		act = guard_syn(ctx, hook, w, st);
 	else if (1u << (w->packet.kind & 31) & GUARD_ACKS)
-		act = guard_ack(ctx, xdp, w, st);
+		act = guard_ack(ctx, hook != HOOK_TC, w, st);
 	return replay ? SW_ACT_PASS : act; /* a capture shows what happened */
 }
 
 /* To the verifier, too, functions of their own: what they know is forgotten when they return. */
 __attribute__((noinline)) int xdp_guard(struct xdp_md *ctx)
 {
-	return guard_any(ctx, true);
+	return guard_any(ctx, HOOK_XDP);
+}
+
+__attribute__((noinline)) int pad_guard(struct xdp_md *ctx)
+{
+	return guard_any(ctx, HOOK_XDP_PAD);
 }
 
 __attribute__((noinline)) int skb_guard(struct __sk_buff *skb)
 {
-	return guard_any(skb, false);
+	return guard_any(skb, HOOK_TC);
 }
 
 #endif

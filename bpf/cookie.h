@@ -21,6 +21,10 @@ enum option_kind { OPT_NOP = 1, OPT_MSS = 2, OPT_SACK = 4, OPT_TS = 8 };
 #define MS_NS          1000000
 #define MIN_MSS        536
 #define DEFAULT_WINDOW 65535
+/* The answer's TCP header: with MSS and timestamps, with the MSS, or none. */
+#define SIZE_STAMPS 36
+#define SIZE_MSS    24
+#define SIZE_BARE   20
 
 static __always_inline void cookie_tuple(const struct sw_packet *p, struct bpf_sock_tuple *t)
 {
@@ -92,12 +96,19 @@ static __always_inline bool listener_carries(struct tcp_sock___sw *tp)
 	       listener_net(tp)->ipv4.sysctl_tcp_timestamps == 2;
 }
 
+/* `kept`: the answer goes into a frame that keeps its length. Then a short SYN has no room for each TCP header. */
+static __always_inline bool has_room(const struct reply *r, const struct sw_packet *p, bool kept, u32 tcp_size)
+{
+	return !kept || (p->v6 ? 40 : 20) + tcp_size <= r->room;
+}
+
 /* Which options the connection keeps. No window scale: the kernel works it out again when the last ACK comes, from the route's
  * metrics and net.core.rmem_max of that moment, and a client that was told another would misread each window. */
-static __always_inline void cookie_carry(struct reply *r, const struct sw_packet *p, struct tcp_sock___sw *tp)
+static __always_inline void cookie_carry(struct reply *r, const struct sw_packet *p, bool kept,
+					 struct tcp_sock___sw *tp)
 {
 	r->options = 0;
-	if (!listener_carries(tp) || !(p->options & SW_E_TS))
+	if (!listener_carries(tp) || !(p->options & SW_E_TS) || !has_room(r, p, kept, SIZE_STAMPS))
 		return;
 	r->options = SW_E_TS;
 	if (p->options & SW_E_SACK && listener_net(tp)->ipv4.sysctl_tcp_sack)
@@ -194,9 +205,11 @@ static __always_inline bool is_partial(const struct reply *r, const struct sw_pa
 }
 
 /* The whole SYN-ACK, from the IP header on, into r->out. */
-static __always_inline void cookie_answer(struct reply *r, const struct sw_packet *p, u32 cookie, u64 now)
+static __always_inline void cookie_answer(struct reply *r, const struct sw_packet *p, bool kept, u32 cookie, u64 now)
 {
-	u32 *out = (u32 *)r->out, size = r->options & SW_E_TS ? 36 : 24, ports = *(u32 *)r->tcp;
+	bool bare = !has_room(r, p, kept, SIZE_MSS);
+	u32 *out = (u32 *)r->out, size = r->options & SW_E_TS ? SIZE_STAMPS : bare ? SIZE_BARE : SIZE_MSS;
+	u32 ports = *(u32 *)r->tcp;
 	u32 *tcp = p->v6 ? out + 10 : out + 5;
 	u32 word[5] = {ports << 16 | ports >> 16, bpf_htonl(cookie), bpf_htonl(p->seq + 1),
 		       bpf_htonl(size << 26 | (SW_TCP_SYN | SW_TCP_ACK) << 16 | DEFAULT_WINDOW), 0};
@@ -209,9 +222,10 @@ static __always_inline void cookie_answer(struct reply *r, const struct sw_packe
 	if (is_partial(r, p)) {
 		word[4] = fold(sum);
 		put(tcp, 5, word);
-		put_options(tcp + 5, r, p, now);
+		if (!bare)
+			put_options(tcp + 5, r, p, now);
 	} else {
-		sum += put(tcp, 5, word) + put_options(tcp + 5, r, p, now);
+		sum += put(tcp, 5, word) + (bare ? 0 : put_options(tcp + 5, r, p, now));
 		tcp[4] = (u16)~fold(sum);
 	}
 	r->out_size = (p->v6 ? 40 : 20) + size;
@@ -228,8 +242,8 @@ __attribute__((noinline)) int reply_options(void)
 }
 
 /* Listener -> cookie -> answer in w->reply; what became of it. `dry`: look only, the helper leaves a mark on the
- * listener. w->reply.ip and .tcp hold the SYN's headers, .mss what this link takes. */
-static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u64 now)
+ * listener. w->reply.ip and .tcp hold the SYN's headers, .mss what this link takes, .room if the frame's length is kept. */
+static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool kept, bool dry, u64 now)
 {
 	struct sw_packet *p = &w->packet;
 	struct reply *r = &w->reply;
@@ -257,10 +271,10 @@ static __always_inline u32 cookie_make(void *ctx, struct scratch *w, bool dry, u
 	verdict = made == -ENOENT ? SW_V_PASS_KERNEL : SW_V_DROP_NO_COOKIE;
 	if (made < 0)
 		goto out;
-	cookie_carry(r, p, tp);
+	cookie_carry(r, p, kept, tp);
 	if (tp && tp->rx_opt.user_mss && tp->rx_opt.user_mss < r->mss)
 		r->mss = tp->rx_opt.user_mss;
-	cookie_answer(r, p, (u32)made, now);
+	cookie_answer(r, p, kept, (u32)made, now);
 	verdict = SW_V_CHALLENGE_SERVICE;
 out:
 	bpf_sk_release(sk);

@@ -187,7 +187,8 @@ struct reply {
 	u32 out_size;
 	u32 mss;
 	u8 options; /* SW_E_TS, SW_E_SACK: carried in the timestamp */
-	u8 pad[3];
+	u8 pad;
+	u16 room; /* in a frame that keeps its length: bytes from the IP header on */
 };
 
 struct scratch {

@@ -315,8 +315,7 @@ static __always_inline void go_on(void *ctx, bool xdp, u32 ifindex)
 		answer(ctx, xdp, w);
 }
 
-SEC("xdp.frags")
-int synwave_xdp(struct xdp_md *ctx)
+static __always_inline int run_xdp(struct xdp_md *ctx, enum hook hook)
 {
 	struct scratch *w = workplace();
 	enum sw_reason why;
@@ -332,13 +331,26 @@ int synwave_xdp(struct xdp_md *ctx)
 	xdp_say_where(w);
 	u32 act = SW_ACT_PASS;
 	if (guarded(w)) {
-		act = xdp_guard(ctx);
+		act = hook == HOOK_XDP ? xdp_guard(ctx) : pad_guard(ctx);
 		if (w->charge)
 			guard_charge();
 	}
 	if (who & FOR_TRACKER && !(1u << (act & 31) & NOT_TRACKED))
 		go_on(ctx, true, ctx->ingress_ifindex);
 	return act == SW_ACT_DROP ? XDP_DROP : act == SW_ACT_CHALLENGE ? XDP_TX : XDP_PASS;
+}
+
+SEC("xdp.frags")
+int synwave_xdp(struct xdp_md *ctx)
+{
+	return run_xdp(ctx, HOOK_XDP);
+}
+
+/* The same without a change of the frame's length: for a dispatcher that takes no other (HOOK_XDP_PAD). */
+SEC("xdp.frags")
+int synwave_xdp_pad(struct xdp_md *ctx)
+{
+	return run_xdp(ctx, HOOK_XDP_PAD);
 }
 
 #define PULL      256 /* more than Ethernet, 4 tags, IPv6 and TCP with all options need; extension headers may want more */

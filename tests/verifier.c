@@ -21,6 +21,7 @@ struct cost {
 	unsigned int usec; /* of the verifier; 0: not said */
 	double ms; /* of the whole load, maps and relocations included */
 	int err;
+	bool moves; /* packets: see moves_packets */
 };
 
 static char log_text[1 << 20];
@@ -40,12 +41,26 @@ static double now_ms(void)
 	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
+/* libxdp's dispatcher may take no program with a call of these, reached or not (bpf_helper_changes_pkt_data). */
+static bool moves_packets(const struct bpf_program *prog)
+{
+	const struct bpf_insn *i = bpf_program__insns(prog), *end = i + bpf_program__insn_cnt(prog);
+	bool moves = false;
+
+	for (; i < end; i++)
+		moves |= i->code == (BPF_JMP | BPF_CALL) && !i->src_reg &&
+			 (i->imm == BPF_FUNC_xdp_adjust_head || i->imm == BPF_FUNC_xdp_adjust_meta ||
+			  i->imm == BPF_FUNC_xdp_adjust_tail || i->imm == BPF_FUNC_tail_call);
+	return moves;
+}
+
 static void ask(struct bpf_program *prog, struct cost *c)
 {
 	struct bpf_prog_info info = {};
 	__u32 size = sizeof(info);
 
 	c->err = bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &size);
+	c->moves = moves_packets(prog);
 	c->insns = info.verified_insns;
 	c->xlated = info.xlated_prog_len;
 	c->jited = info.jited_prog_len;
@@ -101,6 +116,8 @@ static const struct {
 	{"XDP native, no cookies", "synwave_xdp", false, false, true},
 	{"XDP native, no ladders", "synwave_xdp", true, false, false},
 	{"XDP generic", "synwave_xdp", true, true, true},
+	{"XDP native, padded", "synwave_xdp_pad", true, false, true},
+	{"XDP generic, padded", "synwave_xdp_pad", true, true, true},
 	{"tc ingress", "synwave_in", true, true, true},
 	{"tc ingress, no cookies", "synwave_in", false, true, true},
 	{"tc egress", "synwave_out", true, true, true},
@@ -134,6 +151,9 @@ int main(void)
 		TEST(!c.err, "%s: the kernel refuses it: %s\n%s", rows[i].as, strerror(-c.err), log_text);
 		TEST(c.err || (c.insns && c.insns < INSNS_MOST), "%s: %u instructions for the verifier, at most %u",
 		     rows[i].as, c.insns, INSNS_MOST);
+		if (!c.err && !strncmp(rows[i].program, "synwave_xdp", 11))
+			TEST(c.moves == !strcmp(rows[i].program, "synwave_xdp"), "%s: %s packets", rows[i].as,
+			     c.moves ? "moves" : "does not move");
 	}
 	skel = synwave_bpf__open();
 	bpf_object__for_each_program(prog, skel->obj)

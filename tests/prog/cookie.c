@@ -164,17 +164,29 @@ static int run(int fd, const struct bytes *in, struct bytes *out)
 	return err ? err : (int)opts.retval;
 }
 
+struct hook {
+	const char *name;
+	struct bpf_program *prog;
+	int sent, passed;
+	bool l3, kept; /* kept: the frame's length is */
+	bool cleared; /* ... and what is behind the answer is zeros */
+};
+
 /* What is wrong with the answer; NULL: nothing. *cookie: its sequence number. */
-static const char *fault(const struct shape *s, const struct bytes *in, const struct bytes *out, bool stamps,
-			 u32 *cookie)
+static const char *fault(const struct hook *h, const struct shape *s, const struct bytes *in, const struct bytes *out,
+			 bool stamps, u32 *cookie)
 {
 	u32 l2 = s->l3 ? 0 : 14 + 4 * s->tags, head = s->v6 ? 40 : 20, mss = MTU - head - 20, size;
-	bool carried = stamps && s->tcp_options >= 16;
+	u32 room = h->kept ? in->len - l2 - head : 60;
+	bool carried = stamps && s->tcp_options >= 16 && room >= 36;
 	const u8 *ip = out->at + l2, *tcp = ip + head, *syn = in->at + l2;
 
-	size = carried ? 36 : 24;
-	if (out->len != l2 + head + size)
+	size = carried ? 36 : room >= 24 ? 24 : 20;
+	if (out->len != (h->kept ? in->len : l2 + head + size))
 		return "its length";
+	for (u32 i = l2 + head + size; h->cleared && i < out->len; i++)
+		if (out->at[i])
+			return "what is behind it";
 	if (!s->l3 && (memcmp(out->at, in->at + 6, 6) || memcmp(out->at + 6, in->at, 6) ||
 		       memcmp(out->at + 12, in->at + 12, l2 - 12)))
 		return "its Ethernet header";
@@ -189,7 +201,7 @@ static const char *fault(const struct shape *s, const struct bytes *in, const st
 	if (memcmp(tcp, "\0\x50\x9c\x40", 4) || tcp[13] != 0x12 || tcp[12] >> 4 != size / 4 ||
 	    memcmp(tcp + 8, "\0\0\x03\xe9", 4))
 		return "its TCP header";
-	if (tcp[20] != 2 || tcp[21] != 4 || (u32)(tcp[22] << 8 | tcp[23]) != mss)
+	if (size > 20 && (tcp[20] != 2 || tcp[21] != 4 || (u32)(tcp[22] << 8 | tcp[23]) != mss))
 		return "its MSS";
 	/* SACK, timestamps that echo ours and say "SACK, no window scale" */
 	if (carried && (memcmp(tcp + 24, "\4\2\x08\x0a", 4) || (tcp[31] & 0x3f) != 0x1f ||
@@ -234,13 +246,6 @@ static void guard_all(struct synwave_bpf *skel, const char *yaml)
 	ruleset_free(&rs);
 }
 
-struct hook {
-	const char *name;
-	struct bpf_program *prog;
-	int sent, passed;
-	bool l3;
-};
-
 /* One SYN and the ACK of its answer. */
 static const char *converse(struct synwave_bpf *skel, const struct hook *h, const struct shape *s, u32 client,
 			    bool stamps)
@@ -255,7 +260,7 @@ static const char *converse(struct synwave_bpf *skel, const struct hook *h, cons
 	build(&in, s, client, 0);
 	if (run(fd, &in, &out) != h->sent)
 		return "not challenged";
-	wrong = fault(s, &in, &out, stamps, &cookie);
+	wrong = fault(h, s, &in, &out, stamps, &cookie);
 	if (wrong)
 		return wrong;
 	prog_stats(skel, &before);
@@ -377,6 +382,25 @@ static void go_home(int home)
 	close(home);
 }
 
+/* A frame that keeps its length, and whose checksum may have to be finished yet. */
+static void padded_with_zeros(void)
+{
+	struct synwave_bpf *skel = prog_load(64, 64, PROG_XDP_PAD | PROG_PARTIAL);
+	struct bytes in, out;
+
+	if (!skel)
+		abort();
+	const struct hook h = {
+		"xdp, padded with zeros", skel->progs.synwave_xdp_pad, XDP_TX_, XDP_PASS_, false, true, true};
+	guard_all(skel, "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, local: 'yes'}}");
+	for (int v6 = 0; v6 < 2; v6++) {
+		build(&in, &(struct shape){.v6 = v6}, 0x7000, 0);
+		count_quietly(run(bpf_program__fd(h.prog), &in, &out) == XDP_PASS_, "cookie: within the limit");
+	}
+	all_shapes(skel, &h, true);
+	synwave_bpf__destroy(skel);
+}
+
 void test_cookies(void)
 {
 	struct synwave_bpf *skel;
@@ -391,12 +415,14 @@ void test_cookies(void)
 		go_home(home);
 		return;
 	}
-	skel = prog_load(64, 64, PROG_XDP | PROG_IN | PROG_OUT | PROG_IN_L3);
+	skel = prog_load(64, 64, PROG_XDP | PROG_XDP_PAD | PROG_IN | PROG_OUT | PROG_IN_L3);
 	if (!skel || server < 0 || !write_file("/proc/sys/net/ipv4/tcp_syncookies", "2"))
 		abort();
-	const struct hook hooks[] = {{"xdp", skel->progs.synwave_xdp, XDP_TX_, XDP_PASS_, false},
-				     {"tc", skel->progs.synwave_in, TC_REDIRECT_, -1, false},
-				     {"tc l3", skel->progs.synwave_in_l3, TC_REDIRECT_, -1, true}};
+	const struct hook hooks[] = {
+		{"xdp", skel->progs.synwave_xdp, XDP_TX_, XDP_PASS_, false, false, false},
+		{"xdp, padded", skel->progs.synwave_xdp_pad, XDP_TX_, XDP_PASS_, false, true, false},
+		{"tc", skel->progs.synwave_in, TC_REDIRECT_, -1, false, false, false},
+		{"tc l3", skel->progs.synwave_in_l3, TC_REDIRECT_, -1, true, false, false}};
 	guard_all(skel, "mode: enforce\nservice: {default: {rate: 1/d, burst: 1, local: 'yes'}}");
 	for (int v6 = 0; v6 < 2; v6++) { /* the one that is within the limit */
 		build(&in, &(struct shape){.v6 = v6}, 0x7000, 0);
@@ -413,6 +439,7 @@ void test_cookies(void)
 		none_to_give(skel, &hooks[i], SW_V_PASS_NO_COOKIE, "cookie: tcp_syncookies=0", false);
 		write_file("/proc/sys/net/ipv4/tcp_syncookies", "2");
 	}
+	padded_with_zeros();
 	whose_service(skel, &hooks[0]);
 	guard_signed(skel, &hooks[0], server);
 	close(server);

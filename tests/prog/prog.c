@@ -38,6 +38,7 @@ struct synwave_bpf *prog_load(u32 flows, u32 half_open, u32 programs)
 	if (!skel)
 		return NULL;
 	bpf_program__set_autoload(skel->progs.synwave_xdp, programs & PROG_XDP);
+	bpf_program__set_autoload(skel->progs.synwave_xdp_pad, programs & PROG_XDP_PAD);
 	bpf_program__set_autoload(skel->progs.synwave_in, programs & PROG_IN);
 	bpf_program__set_autoload(skel->progs.synwave_out, programs & PROG_OUT);
 	bpf_program__set_autoload(skel->progs.synwave_in_l3, programs & PROG_IN_L3);
@@ -46,6 +47,7 @@ struct synwave_bpf *prog_load(u32 flows, u32 half_open, u32 programs)
 	conf_defaults(&conf);
 	forget_clock(&conf);
 	conf.ladder = 1;
+	skel->rodata->partial_sums = !!(programs & PROG_PARTIAL);
 	skeleton_conf(skel, &conf);
 	if (synwave_bpf__load(skel)) {
 		synwave_bpf__destroy(skel);

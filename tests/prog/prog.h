@@ -6,7 +6,16 @@
 
 struct synwave_bpf;
 /* The programs that a test runs, a bit each: verifying one takes 0.1 s, and ten times that on an emulated machine. */
-enum { PROG_XDP = 1, PROG_IN = 2, PROG_OUT = 4, PROG_IN_L3 = 8, PROG_OUT_L3 = 16, PROG_ALL = 31 };
+enum {
+	PROG_XDP = 1,
+	PROG_IN = 2,
+	PROG_OUT = 4,
+	PROG_IN_L3 = 8,
+	PROG_OUT_L3 = 16,
+	PROG_XDP_PAD = 32,
+	PROG_ALL = 31,
+	PROG_PARTIAL = 64 /* told that checksums may not be finished yet */
+};
 struct synwave_bpf *prog_load(u32 flows, u32 half_open, u32 programs);
 int prog_run(int fd, const u8 *frame, u32 len);
 void prog_stats(struct synwave_bpf *skel, struct sw_stats *sum);

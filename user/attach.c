@@ -28,7 +28,7 @@ void iface_describe(const struct hooks *now, struct sw_iface *iface)
 		if (now->have & 1 << p) {
 			iface->ingress = now->mode;
 			iface->ingress_id = now->prog[p];
-			iface->chained = p == PART_XDP_CHAIN;
+			iface->chained = p != PART_XDP_CHAIN ? 0 : now->padded ? SW_CHAINED_PAD : SW_CHAINED;
 		}
 	if (!iface->ingress && now->have & 1 << PART_TCX_IN) {
 		iface->ingress = SW_HOOK_TCX;
@@ -279,7 +279,7 @@ void iface_sweep_dispatchers(struct instance *in, const struct sw_iface_key *key
 		shared |= rows[i].key.ifindex == key->ifindex && rows[i].key.netns != key->netns;
 	free(rows);
 	if (!shared)
-		xdp_sweep(in, key->ifindex);
+		chain_sweep(in, key->ifindex);
 }
 
 /* Called where the interface is. 0: whether it went, `err` says. */

@@ -81,7 +81,7 @@ static int sweep_here(void *ctx)
 
 		snprintf(h.name, sizeof(h.name), "%.15s", i->if_name);
 		err = hook_drop(&h, ALL_PARTS);
-		xdp_sweep(in, i->if_index);
+		chain_sweep(in, i->if_index);
 		if (err && !s->err) {
 			s->err = err;
 			memcpy(s->why, in->s.why, sizeof(s->why));

@@ -191,21 +191,34 @@ static int share(struct job *j)
 	return 0;
 }
 
+/* How the ingress program hangs there, in brackets. */
+static void describe(const struct hook *h, const struct sw_iface *i, char *text, size_t size)
+{
+	const char *why = chain_why(i);
+
+	*text = 0;
+	if (i->ingress != SW_HOOK_XDP_NATIVE && i->ingress != SW_HOOK_XDP_GENERIC)
+		return;
+	if (i->chained == SW_CHAINED_PAD)
+		snprintf(text, size, " (in libxdp's dispatcher, as %s: %s)", program_name[PROG_XDP_PAD], why);
+	else if (i->chained)
+		snprintf(text, size, " (in libxdp's dispatcher)");
+	else
+		snprintf(text, size, " (alone: %s)", *h->alone ? h->alone : why);
+}
+
 static void report(struct job *j, struct hook *h, bool had)
 {
 	struct sw_iface i;
+	char how[256];
 
 	if (registry_get(&j->in, &h->key, &i))
 		return;
 	if (*h->note)
 		cmd_note(j->g, "%s", h->note);
+	describe(h, &i, how, sizeof(how));
 	cmd_note(j->g, "%s: %s, ingress %s%s, egress %s", h->name, had ? "replaced in place" : "attached",
-		 hook_name(i.ingress),
-		 i.ingress == SW_HOOK_TCX || i.ingress == SW_HOOK_CLSACT ? ""
-		 : i.chained                                             ? " (in libxdp's dispatcher)"
-		 : instance_sees_ids() ? " (alone: this kernel does not run libxdp's dispatcher)"
-				       : " (alone: libxdp's dispatcher takes CAP_SYS_ADMIN)",
-		 hook_name(i.egress));
+		 hook_name(i.ingress), how, hook_name(i.egress));
 	if (i.ingress == SW_HOOK_XDP_NATIVE && !strcmp(h->driver, "veth") && (!had || j->mode))
 		cmd_note(j->g,
 			 "%s: native XDP on veth ends segmentation offload (measured: 26 to 5 Gbit/s of bulk TCP); "

@@ -27,6 +27,7 @@ static const char *const state_name[] = {
 struct row {
 	struct registry_row reg;
 	enum iface_state state;
+	char program[16]; /* of the ingress; empty or "?": not known */
 };
 
 struct status {
@@ -68,6 +69,9 @@ static void look(struct status *s, struct row *r)
 	if (r->reg.key.netns != s->in.netns || r->state == IFACE_GONE || r->state == IFACE_ELSEWHERE)
 		return;
 	iface_describe(&now, &r->reg.iface);
+	for (enum part p = 0; p < PART_COUNT; p++)
+		if (now.have & PART_IN & 1 << p)
+			xdp_name(now.prog[p], r->program);
 	if (if_indextoname(r->reg.key.ifindex, name))
 		memcpy(r->reg.iface.name, name, sizeof(r->reg.iface.name));
 }
@@ -166,6 +170,8 @@ static void json_iface(struct json *j, const struct row *r)
 	json_ks(j, "egress", hook_name(i->egress));
 	json_key(j, "chained");
 	json_bool(j, i->chained);
+	json_ks(j, "program", *r->program && *r->program != '?' ? r->program : NULL);
+	json_ks(j, "why", chain_why(i));
 	json_ks(j, "since", since);
 	json_ks(j, "state", state_name[r->state]);
 	json_end_obj(j);
@@ -293,6 +299,23 @@ static void print_ifaces(const struct status *s)
 	}
 }
 
+/* Which program runs, where it is not the usual one in libxdp's dispatcher, and why; what holds for all interfaces is said
+ * with the kernel. */
+static void print_programs(const struct status *s)
+{
+	char name[TEXT_SIZE];
+
+	for (u32 i = 0; i < s->rows; i++) {
+		const struct row *r = &s->row[i];
+		const struct sw_iface *f = &r->reg.iface;
+		const char *why = *r->program ? chain_why(f) : NULL;
+
+		if (why && s->has[FEATURE_DISPATCHER])
+			printf("%s runs %s %s: %s\n", text_name(name, sizeof(name), f->name), r->program,
+			       f->chained ? "in libxdp's dispatcher" : "alone", why);
+	}
+}
+
 /* XDP programs compare a frame's target with the address that the interface had when it was attached. */
 static void print_moved(const struct status *s)
 {
@@ -348,6 +371,7 @@ static void print_text(const struct status *s)
 	printf("Traces     %u of %d listen%s\n", s->snap.traces, SW_READERS,
 	       m->conf.ladder ? "" : "; no ladders are kept");
 	print_ifaces(s);
+	print_programs(s);
 	print_moved(s);
 	printf("\n%-15s  %12s  %12s  %6s\n", "TABLE", "ENTRIES", "CAPACITY", "USED");
 	for (int t = 0; t < TABLE_COUNT; t++) {

@@ -44,7 +44,7 @@ static bool listener(void)
 
 const struct feature_row feature[FEATURE_COUNT] = {
 	[FEATURE_TCX] = {"tcx", "TCX", "clsact instead", tcx},
-	[FEATURE_DISPATCHER] = {"xdp_dispatcher", "XDP dispatcher", "XDP runs alone", xdp_dispatcher_works},
+	[FEATURE_DISPATCHER] = {"xdp_dispatcher", "XDP dispatcher", "XDP runs alone", chain_works},
 	[FEATURE_BTF] = {"btf", "BTF", NULL, btf},
 	[FEATURE_COOKIES] = {"cookie_helpers", "cookie helpers", "the guard passes or drops instead", load_cookies},
 	[FEATURE_SERIAL] = {"serial_softirqs", "serial softirqs", "PREEMPT_RT without its BH lock: attach refuses",

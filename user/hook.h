@@ -39,6 +39,8 @@ struct hooks {
 	u32 alien; /* id of another's XDP program that sits there alone or in a dispatcher */
 	char alien_name[16];
 	bool dispatcher;
+	bool unread; /* ... of which libxdp is not to be asked */
+	bool padded; /* ours in it is synwave_xdp_pad */
 };
 
 struct hook {
@@ -51,6 +53,7 @@ struct hook {
 	char driver[32];
 	bool qdisc; /* clsact made by us */
 	char note[WHY_SIZE]; /* what a person should know */
+	char alone[160]; /* why XDP was put there without libxdp's dispatcher */
 };
 
 /* The address of an interface of this network namespace; false: it has none, or is not there. */
@@ -74,13 +77,24 @@ int link_drop(const struct hook *h, enum part p); /* these and the *_drop below:
 u32 link_ifindex(int fd, u32 *link_id, u32 *prog_id); /* 0: the device is gone */
 void link_path(const struct instance *in, const struct sw_iface_key *key, enum part p, char *path, size_t size);
 
+void xdp_name(u32 prog_id, char name[16]); /* "?": there is none, or it may not be asked for */
 void xdp_look(struct hook *h, struct hooks *now);
 int xdp_drop(struct hook *h, const struct hooks *now, u32 parts);
 int xdp_settle(struct hook *h, const struct hooks *now); /* one program of ours in a dispatcher is enough */
-bool xdp_dispatcher_works(void);
 /* Whether a program of ours may hang there that this process cannot tell from another's; row: what was meant. */
 bool xdp_hidden(struct hook *h, const struct sw_iface *row);
-void xdp_sweep(struct instance *in, u32 ifindex); /* dispatchers of ours that hang on nothing any more */
+
+/* libxdp's dispatcher. NULL: it runs here; else why not. */
+const char *chain_fault(void);
+bool chain_works(void);
+/* Why an attached XDP program is not the usual one in the dispatcher; NULL: it is, or there is no XDP. */
+const char *chain_why(const struct sw_iface *i);
+bool chain_is_sound(u32 prog_id); /* libxdp may be asked about this dispatcher */
+int chain_look(struct hook *h, struct hooks *now, u32 *ours, int room);
+int chain_put(struct hook *h, u32 mode);
+int chain_drop(struct hook *h, u32 keep); /* all of ours but that one */
+const char *chain_error(int err); /* why chain_put failed */
+void chain_sweep(struct instance *in, u32 ifindex); /* dispatchers of ours that hang on nothing any more */
 
 bool tcx_works(u32 ifindex);
 

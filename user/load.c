@@ -17,7 +17,8 @@
 #include "skeleton.h"
 
 const char *const program_name[PROG_COUNT] = {
-	"synwave_xdp", "synwave_xdp", "synwave_in", "synwave_out", "synwave_in_l3", "synwave_out_l3",
+	"synwave_xdp", "synwave_xdp", "synwave_xdp_pad", "synwave_xdp_pad",
+	"synwave_in",  "synwave_out", "synwave_in_l3",   "synwave_out_l3",
 };
 
 static struct {
@@ -73,9 +74,10 @@ void load_forget(void)
 }
 
 /* The line before the statistics. */
-const char *load_verdict(int err)
+const char *load_refusal(void)
 {
-	static const char *const noise[] = {"processed ", "verification time", "stack depth", "mark_precise"};
+	static const char *const noise[] = {"processed ", "verification time", "stack depth", "mark_precise",
+					    "insns processed"};
 	char *at = logs.verifier, *line, *verdict = NULL;
 
 	while ((line = strsep(&at, "\n"))) {
@@ -85,7 +87,17 @@ const char *load_verdict(int err)
 		if (!skip)
 			verdict = line;
 	}
-	return verdict         ? verdict
+	if (!verdict)
+		return NULL;
+	memmove(logs.verifier, verdict, strlen(verdict) + 1); /* for who asks again */
+	return logs.verifier;
+}
+
+const char *load_verdict(int err)
+{
+	const char *refusal = load_refusal();
+
+	return refusal         ? refusal
 	       : err == -EPERM ? "not permitted (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed)"
 			       : strerror(-err);
 }
@@ -124,7 +136,7 @@ bool load_cookies(void)
  * that it loads: 5 MB, a quarter of the time that a load takes. */
 static bool needs_kernel_types(enum program p)
 {
-	return p == PROG_XDP || p == PROG_XDP_GENERIC || p == PROG_IN || p == PROG_IN_L3;
+	return p != PROG_OUT && p != PROG_OUT_L3 && p != PROG_NONE;
 }
 
 /* A file without a type, for libbpf to read instead: what would depend on one does not pass the verifier. -1: none. */
@@ -173,7 +185,7 @@ static struct synwave_bpf *open_skeleton(struct store *s, const struct loader *l
 		return NULL;
 	}
 	skel->rodata->have_cookies = load_cookies();
-	skel->rodata->partial_sums = wanted != PROG_XDP;
+	skel->rodata->partial_sums = wanted != PROG_XDP && wanted != PROG_XDP_PAD;
 	skel->rodata->netns = netns_own();
 	if (l) {
 		skel->rodata->attachment = l->attachment;

@@ -6,10 +6,13 @@
 
 #include "store.h"
 
-/* PROG_XDP_GENERIC: the same program, told that checksums may not be finished yet. */
+/* PROG_XDP_GENERIC: the same program, told that checksums may not be finished yet. PROG_XDP_PAD: for a dispatcher that
+ * takes no program that moves packets. */
 enum program {
 	PROG_XDP,
 	PROG_XDP_GENERIC,
+	PROG_XDP_PAD,
+	PROG_XDP_PAD_GENERIC,
 	PROG_IN,
 	PROG_OUT,
 	PROG_IN_L3,
@@ -42,7 +45,8 @@ struct synwave_bpf *load_open(struct loader *l, enum program p);
 struct bpf_object *load_object(struct synwave_bpf *skel);
 void load_destroy(struct synwave_bpf *skel);
 extern const char *const program_name[PROG_COUNT];
-/* The verifier's last word on what failed to load, or why else it failed. */
-const char *load_verdict(int err);
+/* The verifier's last word on what failed to load; NULL: it has not refused anything since load_forget. */
+const char *load_refusal(void);
+const char *load_verdict(int err); /* that, or why else it failed */
 
 #endif

@@ -392,13 +392,16 @@ struct sw_iface {
 	u32 egress;
 	u32 ingress_id; /* program id; of the TCX link, its link id */
 	u32 egress_id;
-	u32 chained; /* attached through libxdp's dispatcher; while `ready` is 0: SW_UNREADY_QDISC or 0 */
+	u32 chained; /* in libxdp's dispatcher: SW_CHAINED*; 0: alone; while `ready` is 0: SW_UNREADY_QDISC or 0 */
 	u32 ready; /* SW_READY_*; 0 while a first attach is under way */
 	u16 attachment; /* its number, from 1: unique in the instance, over all namespaces; in sw_packet.seen_at */
 	u8 mac[6]; /* its address, as frozen into its programs */
 	u64 since_ns; /* CLOCK_REALTIME */
 };
 #define SW_IFACES 256
+
+#define SW_CHAINED     1
+#define SW_CHAINED_PAD 2 /* as synwave_xdp_pad */
 
 /* sw_iface.ready: any bit means that the interface is observed */
 #define SW_READY_YES     1

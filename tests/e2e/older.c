@@ -2,6 +2,8 @@
 /* Makes this kernel an older one for a program that is started with it in LD_PRELOAD: what OLDER names is not there.
  *   tcx             no BPF_TCX_* attach type (before 6.6)
  *   freplace        no program of type BPF_PROG_TYPE_EXT: libxdp's dispatcher cannot run
+ *   moving          no program of type BPF_PROG_TYPE_EXT that may move the packet: what Linux 6.12's stable releases say
+ *                   when the function that it is to replace does not (libxdp's dispatcher before 1.5.5)
  *   gen_syncookie   no helper of that name. Calls of it get a number that no helper has, so the kernel's own verifier
  *                   judges: refused where they are reached, and no matter where they are dead code.
  *   serial_softirqs it says that it is a PREEMPT_RT kernel
@@ -37,6 +39,26 @@ static int is_tcx(unsigned int type)
 	return type == TCX_INGRESS || type == TCX_EGRESS;
 }
 
+static const struct bpf_insn *find_call(const union bpf_attr *a, int helper)
+{
+	const struct bpf_insn *i = (const void *)(unsigned long)a->insns, *end = i + a->insn_cnt;
+
+	while (i < end && !(i->code == (BPF_JMP | BPF_CALL) && !i->src_reg && i->imm == helper))
+		i++;
+	return i < end ? i : NULL;
+}
+
+static int refuse_moving(const union bpf_attr *a)
+{
+	static const char why[] = "Extension program changes packet data, while original does not\n";
+
+	if (!find_call(a, BPF_FUNC_xdp_adjust_tail))
+		return 0;
+	if (a->log_buf && a->log_size >= sizeof(why))
+		memcpy((void *)(unsigned long)a->log_buf, why, sizeof(why));
+	return EINVAL;
+}
+
 /* 0, or what the older kernel says to this call. */
 static int refuse(long command, const union bpf_attr *a)
 {
@@ -46,6 +68,8 @@ static int refuse(long command, const union bpf_attr *a)
 		return EINVAL;
 	if (command == BPF_PROG_LOAD && a->prog_type == BPF_PROG_TYPE_EXT && without("freplace"))
 		return EINVAL;
+	if (command == BPF_PROG_LOAD && a->prog_type == BPF_PROG_TYPE_EXT && without("moving"))
+		return refuse_moving(a);
 	if (command == BPF_LINK_DETACH && without("stuck="))
 		return EBUSY;
 	return 0;

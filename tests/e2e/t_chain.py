@@ -7,9 +7,10 @@ import os
 import shutil
 import socket
 
-from instance import Synwave, attached, nothing_left
+from instance import TC, Synwave, attached, nothing_left
 from lib import SYNWAVE, Fail, Skip, check, equal, inside, run, scenario
-from net import V4, listener, meet, pair, part
+from net import FAMILIES, V4, listener, meet, pair, part
+from t_guard import client, done, guard, hosts as guarded, meet_from
 
 MUST = os.environ.get("E2E_DISPATCHER") == "1"  # it runs on this kernel: being alone is a failure
 XDP = {"native": "native", "generic": "skb"}  # xdp-filter's words
@@ -29,9 +30,13 @@ def load_filter(mode, ok=(0,)):
     return r
 
 
-def hosts():
+def needs_filter():
     if not shutil.which("xdp-filter"):
         raise Skip("no xdp-filter (Debian: xdp-tools)")
+
+
+def hosts():
+    needs_filter()
     pair()
     return listener("srv", V4, 80), listener("srv", V4, 81)
 
@@ -54,6 +59,18 @@ def status(sw):
     return json.loads(sw.cmd("status", "--json").stdout)
 
 
+def told(sw, message):
+    """Which program runs, and why, in both forms of `status` and by attach."""
+    out, text = status(sw), sw.cmd("status").stdout
+    one, works = out["interfaces"][0], out["features"]["xdp_dispatcher"]
+    why = one["why"]
+    equal(one["program"], "synwave_xdp_pad" if one["chained"] and why else "synwave_xdp", "the program")
+    check(why or one["chained"], "no word of why it is alone")
+    check(not why or why in message, f"{why} is not in {message}")
+    check(not works or "does not run libxdp's dispatcher" not in message + text, message)
+    equal(f"eth0 runs {one['program']}" in text, works and bool(why), "a word of it in the text of status")
+
+
 def count(sw, server, closed):
     """A connection is seen, and so is a SYN that the filter drops behind us: it was on the wire."""
     before = sw.stats()
@@ -69,9 +86,9 @@ def count(sw, server, closed):
 def beside(sw, server, mode):
     """Both run."""
     one = status(sw)["interfaces"][0]
-    equal((one["chained"], one["ingress"], one["state"]), (True, "xdp-" + mode, "up"), "the interface")
+    equal((one["chained"], one["ingress"], one["egress"], one["state"]), (True, "xdp-" + mode, TC, "up"), "the hooks")
     count(sw, server, closed=True)
-    sw.cmd("attach", "eth0", "--mode", mode)  # in place
+    told(sw, sw.cmd("attach", "eth0", "--mode", mode).stderr)  # in place
     sw.owned |= attached("srv")
     equal(status(sw)["interfaces"][0]["chained"], True, "chained after attaching again")
     count(sw, server, closed=True)
@@ -134,7 +151,7 @@ def chain_filter_second(way):
     mode, leaver = way.split()
     server, _ = hosts()
     sw = Synwave()
-    sw.attach("eth0", mode=mode)
+    told(sw, sw.attach("eth0", mode=mode).stderr)
     ours = attached("srv")
     r = load_filter(mode, ok=None)
     sw.owned |= attached("srv")
@@ -148,6 +165,35 @@ def chain_filter_second(way):
     sw.detach()
     nothing_left(sw)
     return note
+
+
+@scenario(mode=list(XDP), family=FAMILIES)
+def chain_cookies(mode, f):
+    """The guard beside the filter: each SYN is judged once, and answered in XDP, by whichever program the dispatcher
+    takes."""
+    needs_filter()
+    far, sw = guarded(mode)
+    beside_it = not load_filter(mode, ok=None).returncode
+    sw.owned |= attached("srv")
+    equal(status(sw)["interfaces"][0]["chained"], beside_it, "chained")
+    server = listener("srv", f, 80)
+    sw.cmd("guard", "set", "mode=enforce", "service.default=1/h burst 1 over cookie")
+    met = [meet_from(client(n, f), f, server) for n in range(1, 6)]
+    g, syns = guard(sw), sw.stats()["segments"]["syn"]
+    equal((g["by_reason"]["within"], g["challenged"], g["cookies_sent"], g["cookies_valid"], g["cookies_invalid"]),
+          (1, 4, 4, 4, 0), "within, challenged, cookies sent, valid, invalid")
+    equal(g["passed"] + g["dropped"] + g["challenged"], syns, "SYNs judged, of those that came")
+    met.append(meet_from(met[4][0].getsockname()[0], f, server))
+    equal(guard(sw)["by_reason"]["verified"], 1, "verified sources that passed")
+    for c, s in met:
+        part(c, s)
+    sw.expect(handshakes__completed=6, teardowns__completed=6, half_open=0)
+    if beside_it:
+        xdp_filter("unload", "eth0")
+    elif MUST:
+        raise Fail("libxdp's dispatcher runs on this kernel, and the two did not share it")
+    done(far, sw)
+    return None if beside_it else "this kernel does not run the dispatcher: alone"
 
 
 @scenario()

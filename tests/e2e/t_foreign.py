@@ -8,19 +8,20 @@ from instance import MODE_NAMES, TC, TCX, Synwave, attached, bpf, nothing_left
 from lib import Skip, check, equal, inside, run, scenario, until
 from net import FAMILIES, V4, ip, listener, meet, pair, part, ss, talk
 
-BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_LINK_CREATE = 5, 6, 28
+BPF_MAP_CREATE, BPF_MAP_UPDATE, BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_LINK_CREATE = 0, 2, 5, 6, 28
 SCHED_CLS, XDP = 3, 6
 PASS = {SCHED_CLS: 0xffffffff, XDP: 2}  # TC_ACT_UNSPEC, XDP_PASS
 OTHERS = "/run/others"  # a BPF file system of their own
 
 
-def another(kind, code=None):
+def another(kind, code=None, name=b""):
     """Loads a program, the least of all, `return PASS`, unless said otherwise, and pins it; returns its file and its
     path."""
     code = (code or struct.pack("BBhI", 0xb7, 0, 0, PASS[kind])) + struct.pack("BBhI", 0x95, 0, 0, 0)
     code, count = ctypes.create_string_buffer(code), len(code) // 8
     words = ctypes.create_string_buffer(b"GPL")
-    fd, _ = bpf(BPF_PROG_LOAD, struct.pack("IIQQ", kind, count, ctypes.addressof(code), ctypes.addressof(words)))
+    fd, _ = bpf(BPF_PROG_LOAD, struct.pack("IIQQ24x16s", kind, count, ctypes.addressof(code), ctypes.addressof(words),
+                                           name))
     check(fd >= 0, f"cannot load a program of type {kind}: {os.strerror(ctypes.get_errno())}")
     if not os.path.ismount(OTHERS):
         os.mkdir(OTHERS)
@@ -90,6 +91,37 @@ def other_clsact(mode):
     equal(attached("srv"), before, "on the interface after our detach")
     with inside("srv"):
         run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+    nothing_left(sw)
+
+
+def dispatcher(config):
+    """An XDP program of that name, with such a configuration; the path of its pin."""
+    fd, _ = bpf(BPF_MAP_CREATE, struct.pack("IIIII", 2, 4, len(config), 1, 0x80))  # an array, BPF_F_RDONLY_PROG
+    check(fd >= 0, f"cannot make a map: {os.strerror(ctypes.get_errno())}")
+    key, value = ctypes.create_string_buffer(4), ctypes.create_string_buffer(config)
+    rc, _ = bpf(BPF_MAP_UPDATE, struct.pack("IIQQQ", fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0))
+    check(rc == 0, "cannot write a map")
+    code = struct.pack("BBhiBBhi", 0x18, 0x11, 0, fd, 0, 0, 0, 0)  # r1 = the map
+    return another(XDP, code + struct.pack("BBhI", 0xb7, 0, 0, PASS[XDP]), b"xdp_dispatcher")[1]
+
+
+@scenario(mode=["native", "generic"])
+def other_dispatcher(mode):
+    """What calls itself libxdp's dispatcher, and is of a version to come, or lies about itself: it is not joined."""
+    pair()
+    sw, flag = Synwave(), {"native": "xdpdrv", "generic": "xdpgeneric"}[mode]
+    for config in (struct.pack("4B124x", 236, 3, 1, 0), struct.pack("4B120x", 236, 2, 200, 0),
+                   struct.pack("4B", 236, 1, 1, 0), struct.pack("84x")):
+        path = dispatcher(config)
+        with inside("srv"):
+            run("ip", "link", "set", "dev", "eth0", flag, "pinned", path)
+        before = attached("srv")
+        r = sw.cmd("attach", "eth0", "--mode", mode, "--flows", "4096", ok=(1,))
+        equal(len(r.stderr.splitlines()), 1, "lines on standard error")
+        check("a dispatcher that the libxdp in synwave does not know" in r.stderr, r.stderr)
+        equal(attached("srv"), before, "on the interface after an attach that was refused")
+        with inside("srv"):
+            run("ip", "link", "set", "dev", "eth0", flag, "off")
     nothing_left(sw)
 
 

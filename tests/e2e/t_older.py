@@ -89,6 +89,32 @@ def older_kernel_dispatcher(mode):
     nothing_left(sw)
 
 
+@scenario(mode=["native", "generic"])
+def older_dispatcher(mode):
+    """Where it takes no program that moves packets, the one that keeps the length of frames runs in it; the whole one takes
+    its place as soon as it may."""
+    pair()
+    older("moving")
+    sw = Synwave()
+    for _ in range(2):
+        r = attach(sw, mode)
+        out = json.loads(sw.cmd("status", "--json").stdout)
+        one, works = out["interfaces"][0], out["features"]["xdp_dispatcher"]
+        equal((one["chained"], one["ingress"], one["state"]), (works, "xdp-" + mode, "up"), "the interface")
+        equal(one["program"], "synwave_xdp_pad" if works else "synwave_xdp", "the program")
+        check(one["why"] and one["why"] in r.stderr, f"{one['why']} is not in {r.stderr}")
+        traffic(sw)
+    os.environ.pop("OLDER")
+    r = attach(sw, mode)
+    one = json.loads(sw.cmd("status", "--json").stdout)["interfaces"][0]
+    padded = works and bool(one["why"])
+    equal((one["chained"], one["program"]), (works, "synwave_xdp_pad" if padded else "synwave_xdp"), "afterwards")
+    traffic(sw)
+    sw.detach()
+    nothing_left(sw)
+    return "this kernel runs no dispatcher" if not works else "its dispatcher refuses" if padded else None
+
+
 def over_the_limit(sw, mode):
     """Every SYN for port 80 is to be challenged."""
     sysctl("srv", ipv4__tcp_syncookies=2, ipv4__tcp_timestamps=2)

@@ -6,7 +6,23 @@ PREFIX  ?= /usr/local
 
 CLANG   ?= clang
 CC      := gcc
+OUT     := $(B)
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+
+# ARCH=arm64: for another architecture of Debian's, in a directory of its own. (Not from the environment, where it is often
+# set for kernels.)
+TRIPLET_amd64 := x86_64-linux-gnu
+TRIPLET_arm64 := aarch64-linux-gnu
+ifeq ($(origin ARCH),command line)
+ifneq ($(ARCH),$(shell dpkg --print-architecture))
+FOREIGN := $(or $(TRIPLET_$(ARCH)),$(error ARCH=$(ARCH): not one of $(patsubst TRIPLET_%,%,$(filter TRIPLET_%,$(.VARIABLES)))))
+NEEDS   := gcc-$(subst _,-,$(FOREIGN)) $(addsuffix :$(ARCH),$(shell sed -n '/^\# libraries/,/^\# to/ { /^\#/! p }' packages.txt))
+MISSING := $(shell for p in $(NEEDS); do dpkg-query -W -f '$${db:Status-Status}' $$p 2> /dev/null | grep -qx installed || echo $$p; done)
+$(if $(MISSING),$(error to build for $(ARCH), run: dpkg --add-architecture $(ARCH) && apt-get update && apt-get install $(MISSING)))
+B       := $(OUT)/$(ARCH)
+CC      := $(FOREIGN)-gcc
+endif
+endif
 
 WARN    := -Wall -Wextra -Werror -Wshadow -Wno-unused-function
 CFLAGS  ?= -O2 -g
@@ -33,7 +49,14 @@ all: $(B)/synwave ## build/synwave: one binary, BPF programs embedded
 $(B)/synwave: $(OBJ) $(B)/absent.c
 	$(CC) $(ALL_CFLAGS) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/user/%.o: user/%.c | $(SKEL)
+# Which compiler the objects are of: another one's are made anew.
+.PHONY: force
+force:
+$(B)/compiler: force
+	@mkdir -p $(@D)
+	@$(CC) --version | head -n 1 | cmp -s - $@ || $(CC) --version | head -n 1 > $@
+
+$(B)/user/%.o: user/%.c $(B)/compiler | $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
@@ -57,7 +80,7 @@ $(DYGRAPHS):
 # for TLS. Debian 13's libelf: search trees, for elf_getdata_rawchunk, which nothing here calls. What their starts call succeeds, the rest
 # ends the program.
 MHD     := $(call archive,libmicrohttpd.a)
-$(B)/absent.c: Makefile
+$(B)/absent.c: Makefile $(B)/compiler
 	@mkdir -p $(@D)
 	@[ -e $(MHD) ] || { echo "$(MHD) is missing - run: sudo make deps" >&2; exit 1; }
 	@nm -u $(MHD) $(ELF) 2> /dev/null | awk '$$2 ~ /^(gnutls|eu)_/ && !had[$$2]++ { print "int " $$2 "(void);\nint " $$2 "(void) { " \
@@ -131,10 +154,10 @@ $(B)/test/prog: $(B)/absent.c $(wildcard tests/prog/*.c) $(TEST_SHARED) user/eng
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit -I$(B) \
 		-o $@ $(filter %.c,$^) $(call STATIC,,-lyaml) -lpthread
 
-# without sanitizers, for the emulated machine of `make vm`
+# without sanitizers, for emulated machines
 $(B)/test/unit-plain: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(TEST_HEADERS)
 	@mkdir -p $(@D)
-	$(CLANG) -O2 $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit \
+	$(CC) -O2 $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit \
 		-o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lz -lm
 
 $(B)/test/verifier: $(B)/absent.c tests/verifier.c tests/unit/tap.h user/conf.c user/conf.h user/skeleton.h $(CORE) $(SKEL)
@@ -309,8 +332,8 @@ install: all $(B)/synwave.8 ## program, manual, completions, units below DESTDIR
 	[ -e "$(DESTDIR)$(SYSCONFDIR)/default/synwave" ] || \
 		install -D -m 644 deploy/systemd/synwave.default "$(DESTDIR)$(SYSCONFDIR)/default/synwave"
 
-deb: all ## build/synwave_VERSION_ARCHITECTURE.deb
-	@deploy/debian/build.sh $(B) $(VERSION)
+deb: all ## build/synwave_VERSION_ARCHITECTURE.deb; ARCH=arm64: for that one
+	@CC='$(CC)' deploy/debian/build.sh $(B) $(VERSION) $(OUT)
 deb-check: root deb ## the package in a fresh Debian of its own, with its own systemd; SUITE=another release (root; debootstrap; minutes)
 	@tests/deb/run.sh $(B)/synwave_$(VERSION)_$$(dpkg --print-architecture).deb $(SUITE)
 clean: ## remove build/

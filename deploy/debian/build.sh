@@ -1,10 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# build.sh BUILD VERSION: BUILD/synwave_VERSION_ARCHITECTURE.deb of what `make install` installs. Run by `make deb`.
+# build.sh BUILD VERSION OUT: OUT/synwave_VERSION_ARCHITECTURE.deb of what `make install` installs, the architecture being that which $CC
+# compiles for. Run by `make deb`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 version=$2 root=$1/deb from=deploy/debian
-arch=$(dpkg --print-architecture)
+case $("$CC" -dumpmachine) in
+x86_64-*) arch=amd64 ;;
+aarch64-*) arch=arm64 ;;
+*) arch=$(dpkg --print-architecture) ;;
+esac
 maintainer=${DEB_MAINTAINER:-synwave developers <synwave@users.noreply.github.com>}
 # also in a checkout of another user's, which git reads when told to
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -c safe.directory="$PWD" log -1 --format=%ct 2> /dev/null || stat -c %Y Makefile)}
@@ -13,7 +18,7 @@ umask 022
 
 rm -rf "$root"
 make -s install DESTDIR="$root" PREFIX=/usr SYSCONFDIR=/etc ZSHDIR=/usr/share/zsh/vendor-completions
-strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root/usr/sbin/synwave"
+"$($CC -print-prog-name=strip)" --strip-unneeded --remove-section=.comment --remove-section=.note "$root/usr/sbin/synwave"
 gzip -9n "$root"/usr/share/man/man8/*
 doc=$root/usr/share/doc/synwave
 install -D -m 644 docs/metrics.md "$doc/metrics.md"
@@ -31,7 +36,7 @@ mkdir "$root/DEBIAN"
 echo /etc/default/synwave > "$root/DEBIAN/conffiles"
 install -m 755 -t "$root/DEBIAN" $from/postinst $from/prerm $from/postrm
 # the newest version of a symbol that it asks of libc is the oldest libc that it runs with
-glibc=$(objdump -T "$root/usr/sbin/synwave" | grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -V | tail -1)
+glibc=$("$($CC -print-prog-name=objdump)" -T "$root/usr/sbin/synwave" | grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -V | tail -1)
 sed "s/@VERSION@/$version/; s/@ARCHITECTURE@/$arch/; s/@MAINTAINER@/$maintainer/; s/@GLIBC@/$glibc/
 	s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" $from/control > "$root/DEBIAN/control"
-dpkg-deb --root-owner-group -Zxz --build "$root" "$1/synwave_${version}_$arch.deb"
+dpkg-deb --root-owner-group -Zxz --build "$root" "$3/synwave_${version}_$arch.deb"

@@ -72,7 +72,7 @@ static void feed(struct engine *e, const struct sw_packet *segment, u64 now)
 	struct sw_shelf f = engine_shelf(e, at);
 	struct sw_trace trace;
 	struct sw_conn c;
-	struct sw_step step = {.cookie = p->kind == SW_KIND_ACK && !(p->seq + p->ack + now / 1000000 & 15)};
+	struct sw_step step = {.cookie = p->kind == SW_KIND_ACK && !((p->seq + p->ack + now / 1000000) & 15)};
 
 	p->generation = now / e->conf.generation_ns;
 	if (sw_quiet(&e->tags[at], sw_tag_of(hash), p, p->generation))

@@ -28,9 +28,11 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wno-unused-function
 CFLAGS  ?= -O2 -g
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_SOURCE=2
 HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
-ALL_CFLAGS = $(CFLAGS) $(HARDEN) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
+# wherever it is built, the same bytes
+NOWHERE := -ffile-prefix-map='$(CURDIR)=.'
+ALL_CFLAGS = $(CFLAGS) $(NOWHERE) $(HARDEN) $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -DSYNWAVE_VERSION='"$(VERSION)"' \
 	-Iinclude -Iuser -I$(B) -MMD -MP
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
+BPF_CFLAGS := -O2 -g $(NOWHERE) -target bpf -mcpu=v3 -Iinclude -Ivmlinux $(WARN)
 # Static, all but libc: one file to copy to a server. Debian 13's libelf is compressed by zstd, too.
 archive = $(shell $(CC) -print-file-name=$1)
 ELF     := $(call archive,libelf.a)

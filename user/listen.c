@@ -115,13 +115,15 @@ static int take_slot(struct listening *l, const struct sw_filter *f)
 				  "%d traces listen to %s already: end one (a killed one gives way within %d s)",
 				  SW_READERS, l->s->dir, LISTEN_LEASE_S);
 	l->mine = &l->all->slot[l->slot];
+	/* Before the ring, not after it: the kernel's update waits for all programs that run (map_update_elem of an array of
+	 * maps), so one that sees the slot live below sees this and the ring, though on arm64 it may have read them first. */
+	l->mine->filter = *f;
 	err = bpf_map_update_elem(l->s->fd.rings, &l->slot, &l->ring_fd, BPF_ANY);
 	if (err) {
 		swap(&l->mine->until_ns, claimed, 0);
 		l->mine = NULL;
 		return store_fail(l->s, err, "cannot put a ring into %s/rings: %s", l->s->dir, strerror(-err));
 	}
-	l->mine->filter = *f;
 	l->lost_before = load(&l->mine->lost);
 	l->lease = claimed | LIVE;
 	if (!swap(&l->mine->until_ns, claimed, l->lease)) {
@@ -158,6 +160,7 @@ int listen_open(struct listening *l, struct store *s, const struct sw_filter *f,
 		l->all = NULL;
 		return store_fail(s, err, "cannot map %s/readers: %s", s->dir, strerror(-err));
 	}
+	bytes = listen_ring(bytes, sysconf(_SC_PAGESIZE));
 	l->ring_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "synwave_trace", 0, 0, bytes, NULL);
 	if (l->ring_fd < 0) {
 		err = store_fail(s, l->ring_fd, "cannot create a ring of %u bytes: %s%s", bytes, strerror(-l->ring_fd),

@@ -30,7 +30,13 @@ struct listening {
 	void *ctx;
 };
 
-/* One at a time in a process: it takes SIGALRM. `bytes`: a power of two, whole pages. -EBUSY: all slots are held. */
+/* A ring is whole pages, and arm64 has them of up to 64 KB: what is less than one becomes one. Both are powers of two. */
+static inline u32 listen_ring(u32 bytes, u32 page)
+{
+	return bytes < page ? page : bytes;
+}
+
+/* One at a time in a process: it takes SIGALRM. `bytes`: a power of two; see listen_ring. -EBUSY: all slots are held. */
 int listen_open(struct listening *l, struct store *s, const struct sw_filter *f, u32 bytes, listen_each *each,
 		void *ctx);
 /* Waits for events or a signal, at most that long. 0, or what `each` returned to end the round, or -errno. */

@@ -104,33 +104,34 @@ static void syns(struct synwave_bpf *skel, u16 port, u32 count)
 void test_readers(void)
 {
 	struct synwave_bpf *skel = prog_load(256, 256, PROG_XDP);
+	u32 page = sysconf(_SC_PAGESIZE), many = page / 40; /* of 112 bytes: a ring of one page has no room for all */
 	struct prog_reader all, some, small;
 	char line[160];
 
 	if (!skel)
 		abort();
-	prog_listen(&all, skel, 0, 1 << 16, 600, &(struct sw_filter){0});
-	prog_listen(&some, skel, 5, 1 << 16, 600, &(struct sw_filter){.port = 1003});
-	prog_listen(&small, skel, 7, 4096, 600, &(struct sw_filter){0});
-	syns(skel, 1000, 100);
+	prog_listen(&all, skel, 0, 16 * page, 600, &(struct sw_filter){0});
+	prog_listen(&some, skel, 5, 16 * page, 600, &(struct sw_filter){.port = 1003});
+	prog_listen(&small, skel, 7, page, 600, &(struct sw_filter){0});
+	syns(skel, 1000, many);
 	u32 heard = prog_heard(&small);
 	snprintf(line, sizeof(line),
-		 "readers: %u of 100 events, %u pass a filter, %u fit a small ring and %llu are lost", prog_heard(&all),
-		 prog_heard(&some), heard, prog_lost(&small, skel));
-	count_test(all.count == 100 && some.count == 1 && heard && heard < 100 &&
-			   heard + prog_lost(&small, skel) == 100 && !prog_lost(&all, skel) && !prog_lost(&some, skel),
+		 "readers: %u of %u events, %u pass a filter, %u fit a small ring and %llu are lost", prog_heard(&all),
+		 many, prog_heard(&some), heard, prog_lost(&small, skel));
+	count_test(all.count == many && some.count == 1 && heard && heard < many &&
+			   heard + prog_lost(&small, skel) == many && !prog_lost(&all, skel) && !prog_lost(&some, skel),
 		   line);
 
 	prog_lease(&all, skel, (monotonic() - 1) | SW_READER_LIVE); /* over */
 	prog_lease(&some, skel, (monotonic() + 600 * SW_NS_PER_S) & ~SW_READER_LIVE); /* claimed only */
-	syns(skel, 1200, 10);
+	syns(skel, 3000, 10);
 	syns(skel, 1003, 1);
-	count_test(prog_heard(&all) == 100 && prog_heard(&some) == 1 && prog_heard(&small) == heard + 11 &&
+	count_test(prog_heard(&all) == many && prog_heard(&some) == 1 && prog_heard(&small) == heard + 11 &&
 			   !prog_lost(&all, skel),
 		   "readers: nothing for one whose lease is over, nothing for one that is not ready");
 	prog_lease(&all, skel, (monotonic() + 600 * SW_NS_PER_S) | SW_READER_LIVE);
-	syns(skel, 1300, 10);
-	count_test(prog_heard(&all) == 110, "readers: a lease renewed counts again");
+	syns(skel, 3100, 10);
+	count_test(prog_heard(&all) == many + 10, "readers: a lease renewed counts again");
 	prog_deaf(&all);
 	prog_deaf(&some);
 	prog_deaf(&small);

@@ -6,6 +6,7 @@
 
 #include "../frames.h"
 #include "engine.h"
+#include "listen.h"
 #include "tap.h"
 
 void test_trace(void);
@@ -29,6 +30,19 @@ static void test_spans(void)
 	for (u64 a = 1, b = 2; b < 1ULL << 60; a = b, b += b / 3 + 1)
 		wrong += sw_span_ns(sw_span(b)) < sw_span_ns(sw_span(a));
 	TEST(!wrong, "%d spans out of order", wrong);
+}
+
+static void test_ring_size(void)
+{
+	static const u32 rows[][3] = {/* asked, page, ring */
+				      {4096, 4096, 4096},
+				      {4096, 16384, 16384},
+				      {4096, 65536, 65536},
+				      {LISTEN_BUFFER, 65536, LISTEN_BUFFER}};
+
+	for (size_t i = 0; i < SW_ARRAY_SIZE(rows); i++)
+		TEST(listen_ring(rows[i][0], rows[i][1]) == rows[i][2], "a ring of %u bytes, pages of %u: %u",
+		     rows[i][0], rows[i][1], listen_ring(rows[i][0], rows[i][1]));
 }
 
 /* --- steps --------------------------------------------------------------------------------------------------------- */
@@ -254,6 +268,7 @@ static void test_filters(void)
 void test_trace(void)
 {
 	test_spans();
+	test_ring_size();
 	for (int i = 0; i < exchange_count; i++)
 		test_told(&exchanges[i]);
 	test_left_out();

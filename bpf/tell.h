@@ -21,7 +21,9 @@ static __always_inline bool anybody(u64 now)
 	return all && all->until_ns > now;
 }
 
-/* To each reader whose lease runs and whose filter it passes. */
+/* To each reader whose lease runs and whose filter it passes. Nothing orders these loads on arm64, nor must it: filter and
+ * ring are in place since before a grace period of RCU when the slot is said to be live (listen.c, take_slot). `lost` is a
+ * count, and orders nothing. */
 static __always_inline void tell(const struct sw_trace *e, u64 now)
 {
 	struct sw_readers *all = all_readers();

@@ -5,9 +5,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "render.h"
@@ -200,6 +202,15 @@ static int forget_rows(struct store *s, const struct sw_guard_rules *now, const 
 	return err;
 }
 
+/* A grace period of RCU: a program that sees what is written after it sees all that was written before it, in whatever order
+ * it reads. What orders it else on arm64, plain stores of the kernel and loads of a program, is nothing. Where the kernel
+ * grants none (nohz_full), time must do. */
+static void grace_period(void)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(10000);
+}
+
 int guard_write(struct store *s, const struct ruleset *rs)
 {
 	struct sw_guard_rules now = rs->rules, old;
@@ -232,6 +243,7 @@ int guard_write(struct store *s, const struct ruleset *rs)
 	if (!err) {
 		err = bpf_map_lookup_elem(s->fd.guard, &zero, &g);
 		g.gen = next;
+		grace_period();
 		if (!err)
 			err = bpf_map_update_elem(s->fd.guard, &zero, &g, BPF_ANY);
 		err = err ? failed(s, err, "write", "guard") : 0;

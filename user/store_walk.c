@@ -2,7 +2,10 @@
 /* Reading the table: each set as it was at one moment, though it lies in several maps. The set's version, read under its
  * lock before and after the rest, says whether somebody changed it in between. Then its entries are read twice, and the
  * set under its lock in between: an entry that is the same both times is the one that belongs to the set's totals. Of a
- * set that changes faster than that, the reading with the fewest others counts. */
+ * set that changes faster than that, the reading with the fewest others counts.
+ *
+ * On arm64, too: what is read without the lock may move into a reading of the set next to it, that far and no further (taking a
+ * lock is an acquire, giving it back a release), and within the lock nobody changes anything. */
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -210,7 +210,8 @@ SW_INLINE bool sw_is_verified(void *shell, const volatile struct sw_conf *conf, 
 	return known;
 }
 
-/* Brings a line's bits of the sieve up to date. Two CPUs at one line: the later one sees what both wrote. */
+/* Brings a line's bits of the sieve up to date. Two CPUs at one line: the later one sees what both wrote, for each has
+ * written its word by an exchange, which orders it before what is read here; a plain store may wait in the CPU (x86 too). */
 SW_INLINE void sw_sieve(u64 *sieve, const struct sw_verified *line, u32 set)
 {
 	for (int tries = 0; tries < SW_GCRA_TRIES; tries++) {
@@ -250,7 +251,7 @@ SW_INLINE void sw_verify(void *shell, const volatile struct sw_conf *conf, const
 	}
 	u64 word = (hash & ~0xffffffffULL) | tick;
 	if (victim < SW_VERIFIED_WAYS && line->way[victim] != word)
-		*(volatile u64 *)&line->way[victim] = word;
+		__sync_lock_test_and_set(&line->way[victim], word);
 	sw_sieve(sieve, line, set);
 }
 

@@ -29,7 +29,8 @@ SW_INLINE u32 sw_find(const struct sw_shelf *f, u16 tag, const struct sw_key *ke
 }
 
 /* What the table knows of a segment's addresses and ports, read without the lock: a hint for who decides before the
- * step. */
+ * step. On every machine it may find a connection half written, on arm64 in any order (its tag before its record, its key
+ * before its flags): then one segment is judged by what lay there a moment ago. */
 enum sw_known {
 	SW_KNOWN_NOT, /* nothing, or a connection that is over */
 	SW_KNOWN_ASKED, /* a SYN that nobody answered */

@@ -80,7 +80,13 @@ SW_INLINE u32 sw_bits(u32 m)
 /* A way's bit in what sw_match finds, and in sw_tags.active: 4 lanes of 8 words are gathered by shifts alone. */
 #define SW_SEAT(way)    ((3 & (way)) * 8 + ((way) >> 2))
 #define SW_WAY_OF(seat) ((7 & (seat)) * 4 + ((seat) >> 3))
-/* Behind the ways' seats lie `generation` and `active`. */
+/* Behind the ways' seats lie `generation` and `active`, in one word with the last tag: who reads it without the lock sees
+ * both as they were at one moment. In two words, or in two stores, the new generation might be seen next to the old one's
+ * ways: on arm64 stores and loads pass each other, and everywhere the compiler may turn them round. */
+#define SW_LAST_WORD 7
+_Static_assert(offsetof(struct sw_tags, generation) == 8 * SW_LAST_WORD + 2 &&
+		       offsetof(struct sw_tags, active) == 8 * SW_LAST_WORD + 4,
+	       "sw_tags");
 #define SW_SEATS (~(1u << SW_SEAT(29) | 1u << SW_SEAT(30) | 1u << SW_SEAT(31)))
 
 /* Bits 0..7 of each lane -> 32 bits. */
@@ -115,21 +121,22 @@ SW_INLINE u32 sw_match(const struct sw_tags *t, u16 tag, u32 from, u32 *waiting)
 SW_INLINE bool sw_quiet(const struct sw_tags *t, u16 tag, const struct sw_packet *p, u16 generation)
 {
 	u32 waiting, any;
+	u64 last;
 
 	if (p->kind != SW_KIND_ACK && p->kind != SW_KIND_DATA)
 		return false;
 	any = sw_match(t, tag, p->from, &waiting);
-	return !waiting && any && t->generation == generation && !(any & ~t->active);
+	last = ((const volatile u64 *)t)[SW_LAST_WORD];
+	return !waiting && any && (u16)(last >> 16) == generation && !(any & ~(u32)(last >> 32));
 }
 
 /* The deadline of a way is that of this generation. Called with the set locked. */
 SW_INLINE void sw_mark_active(struct sw_tags *t, u32 way, u16 generation)
 {
-	if (t->generation != generation) {
-		t->active = 0;
-		t->generation = generation;
-	}
-	t->active |= 1u << SW_SEAT(way);
+	volatile u64 *last = (u64 *)t + SW_LAST_WORD;
+	u64 was = *last, active = (u16)(was >> 16) == generation ? was >> 32 : 0;
+
+	*last = (active | 1u << SW_SEAT(way)) << 32 | (u64)generation << 16 | (u16)was;
 }
 
 #endif

@@ -137,7 +137,7 @@ TEST_SHARED := tests/frames.c tests/exchanges.c tests/guards.c user/ruleset_file
 TEST_HEADERS := $(wildcard tests/*.h tests/*/*.h user/*.h) $(CORE)
 
 TOP_MODEL := $(addprefix user/,top_model.c top_rows.c top_keys.c since.c snapshot.c store.c store_open.c mounts.c store_walk.c percpu.c \
-	render_guard.c render_json.c ladder.c http_host.c realtime.c)
+	render_guard.c render_json.c ladder.c http_host.c realtime.c nic.c)
 # Under ASan and UBSan; each source once, whichever tests share it
 SAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE \
 	-Iinclude -Iuser -Itests -Itests/unit -Itests/fuzz -I$(B)

@@ -77,9 +77,18 @@ static int put_xdp(struct hook *h, u32 mode)
 	return err ? err : drop_former(h, PART_IN & ~PART_XDP, PART_XDP);
 }
 
+static int put_native(struct hook *h)
+{
+	char say[WHY_SIZE];
+
+	if (nic_judge(&h->nic, NIC_BLIND, say))
+		return store_fail(&h->in->s, -EOPNOTSUPP, "%s: %.400s: use --mode generic or tc", h->name, say);
+	return put_xdp(h, SW_HOOK_XDP_NATIVE);
+}
+
 static int put_auto(struct hook *h)
 {
-	char *why = h->in->s.why;
+	char *why = h->in->s.why, say[WHY_SIZE];
 	size_t len = 0;
 	int err;
 
@@ -88,7 +97,9 @@ static int put_auto(struct hook *h)
 			 h->name);
 		return put_tc(h);
 	}
-	if (!put_xdp(h, SW_HOOK_XDP_NATIVE)) {
+	if (nic_judge(&h->nic, NIC_AVOID, say)) {
+		store_fail(&h->in->s, 0, "%s: %.400s", h->name, say);
+	} else if (!put_xdp(h, SW_HOOK_XDP_NATIVE)) {
 		snprintf(h->note, sizeof(h->note), "%s: auto took native, the fastest", h->name);
 		return 0;
 	}
@@ -116,7 +127,7 @@ static int put_ingress(struct hook *h, enum mode mode, const struct hooks *befor
 				  "%s has no Ethernet header, XDP has nothing to read there: use --mode tc", h->name);
 	switch (mode) {
 	case MODE_NATIVE:
-		return put_xdp(h, SW_HOOK_XDP_NATIVE);
+		return put_native(h);
 	case MODE_GENERIC:
 		return put_xdp(h, SW_HOOK_XDP_GENERIC);
 	case MODE_TC:
@@ -244,7 +255,7 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	if (!row.attachment)
 		row.attachment = free_attachment(h->in);
 	memcpy(row.mac, h->mac, sizeof(row.mac));
-	load_for(h->loader, row.attachment, h->mac);
+	load_for(h->loader, row.attachment, h->mac, nic_judge(&h->nic, NIC_NO_TX, NULL));
 	err = load_first(h, mode, one_way);
 	if (!err)
 		err = registry_put(h->in, &h->key, &row);
@@ -253,6 +264,7 @@ int iface_attach(struct hook *h, enum mode mode, bool one_way, bool *had)
 	count_attachments(h->in);
 	err = forget_former(h);
 	hook_look(h, &now);
+	h->nic.native = now.mode == SW_HOOK_XDP_NATIVE;
 	if (!err)
 		err = put_ingress(h, mode, &now);
 	if (!err)

@@ -316,19 +316,25 @@ static void print_programs(const struct status *s)
 	}
 }
 
-/* XDP programs compare a frame's target with the address that the interface had when it was attached. */
-static void print_moved(const struct status *s)
+/* What is the matter where XDP is on. Its programs compare a frame's target with the address of the time of the attach. */
+static void print_matters(const struct status *s)
 {
 	for (u32 i = 0; i < s->rows; i++) {
 		const struct sw_iface *f = &s->row[i].reg.iface;
-		bool xdp = f->ingress == SW_HOOK_XDP_NATIVE || f->ingress == SW_HOOK_XDP_GENERIC;
+		bool native = f->ingress == SW_HOOK_XDP_NATIVE, xdp = native || f->ingress == SW_HOOK_XDP_GENERIC;
+		char say[WHY_SIZE];
+		struct nic n;
 		u8 mac[6];
 
-		if (xdp && s->row[i].state == IFACE_UP && hook_mac(f->name, mac) && memcmp(mac, f->mac, sizeof(mac)))
+		if (s->row[i].state != IFACE_UP || !xdp)
+			continue;
+		if (hook_mac(f->name, mac) && memcmp(mac, f->mac, sizeof(mac)))
 			printf("%s has another MAC address than when it was attached: no SYN is challenged there until "
-			       "it is "
-			       "attached again\n",
+			       "it is attached again\n",
 			       f->name);
+		nic_look(&n, f->name);
+		if (native && nic_judge(&n, NIC_BLIND | NIC_NO_TX, say))
+			printf("%s: %s\n", f->name, say);
 	}
 }
 
@@ -372,7 +378,7 @@ static void print_text(const struct status *s)
 	       m->conf.ladder ? "" : "; no ladders are kept");
 	print_ifaces(s);
 	print_programs(s);
-	print_moved(s);
+	print_matters(s);
 	printf("\n%-15s  %12s  %12s  %6s\n", "TABLE", "ENTRIES", "CAPACITY", "USED");
 	for (int t = 0; t < TABLE_COUNT; t++) {
 		const struct snapshot_table *tab = &s->snap.table[t];

@@ -5,9 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/ethtool.h>
 #include <linux/if_link.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdio.h>
@@ -76,7 +74,6 @@ bool hook_mac(const char *name, u8 mac[6])
 
 int hook_init(struct hook *h, struct instance *in, struct loader *l, const char *name)
 {
-	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
 	struct ifreq req = {};
 	int s, err;
 
@@ -104,11 +101,9 @@ int hook_init(struct hook *h, struct instance *in, struct loader *l, const char 
 		err = judge_link_type(h, req.ifr_hwaddr.sa_family);
 	if (!err && !h->l3)
 		memcpy(h->mac, req.ifr_hwaddr.sa_data, sizeof(h->mac));
-	req.ifr_data = (void *)&info;
-	if (!err)
-		snprintf(h->driver, sizeof(h->driver), "%.31s",
-			 ioctl(s, SIOCETHTOOL, &req) ? "(nameless)" : info.driver);
 	close(s);
+	if (!err)
+		nic_look(&h->nic, name);
 	return err ? err : hook_refuse_blind(h);
 }
 

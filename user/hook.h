@@ -8,6 +8,7 @@
 
 #include "instance.h"
 #include "load.h"
+#include "nic.h"
 
 /* Ways in which a program of ours can hang on an interface. */
 enum part {
@@ -50,7 +51,7 @@ struct hook {
 	char name[16];
 	bool l3; /* no Ethernet header */
 	u8 mac[6]; /* its own address, where it has an Ethernet header */
-	char driver[32];
+	struct nic nic;
 	bool qdisc; /* clsact made by us */
 	char note[WHY_SIZE]; /* what a person should know */
 	char alone[160]; /* why XDP was put there without libxdp's dispatcher */

@@ -63,6 +63,7 @@ int hook_refused(struct hook *h, u32 mode, int fd, int err)
 {
 	u32 flags = mode == SW_HOOK_XDP_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 	const char *word = mode == SW_HOOK_XDP_GENERIC ? "generic" : "native", *said;
+	char say[WHY_SIZE], large[64];
 
 	load_forget();
 	if (!bpf_xdp_attach(h->key.ifindex, fd, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL))
@@ -70,12 +71,15 @@ int hook_refused(struct hook *h, u32 mode, int fd, int err)
 	if (err == -EEXIST && refused_for_upper(h, word))
 		return err;
 	said = kernel_says();
+	if (mode == SW_HOOK_XDP_NATIVE && nic_judge(&h->nic, NIC_REFUSES, say))
+		return store_fail(&h->in->s, err, "%s: %.400s: use --mode generic or tc", h->name, say);
 	if (err == -EOPNOTSUPP && mode == SW_HOOK_XDP_NATIVE && !said)
-		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP: use --mode generic or tc", h->name,
-				  h->driver);
-	return store_fail(&h->in->s, err, "%s: %s XDP refused (driver %s): %s%s", h->name, word, h->driver,
+		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP%s: use --mode generic or tc", h->name,
+				  h->nic.driver, h->nic.mtu > 1500 ? ", or none for an MTU above 1500" : "");
+	snprintf(large, sizeof(large), " (MTU %u too large for it, or LRO?)", h->nic.mtu);
+	return store_fail(&h->in->s, err, "%s: %s XDP refused (driver %s): %s%s", h->name, word, h->nic.driver,
 			  said ?: strerror(-err),
 			  said                               ? "; use another --mode"
-			  : err == -EINVAL || err == -ERANGE ? " (MTU too large for it, or LRO?)"
+			  : err == -EINVAL || err == -ERANGE ? large
 							     : "");
 }

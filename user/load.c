@@ -190,6 +190,7 @@ static struct synwave_bpf *open_skeleton(struct store *s, const struct loader *l
 	if (l) {
 		skel->rodata->attachment = l->attachment;
 		memcpy((void *)skel->rodata->own_mac, l->mac, sizeof(l->mac));
+		skel->rodata->have_cookies &= !l->no_tx || skel->rodata->partial_sums; /* those are not in the driver */
 	}
 	err = skeleton_conf(skel, &s->info.conf);
 	if (!err)
@@ -287,13 +288,14 @@ static void forget_programs(struct loader *l)
 	memset(l->skel, 0, sizeof(l->skel));
 }
 
-void load_for(struct loader *l, u32 attachment, const u8 mac[6])
+void load_for(struct loader *l, u32 attachment, const u8 mac[6], bool no_tx)
 {
-	if (l->attachment == attachment && !memcmp(l->mac, mac, sizeof(l->mac)))
+	if (l->attachment == attachment && !memcmp(l->mac, mac, sizeof(l->mac)) && l->no_tx == no_tx)
 		return;
 	forget_programs(l);
 	l->attachment = attachment;
 	memcpy(l->mac, mac, sizeof(l->mac));
+	l->no_tx = no_tx;
 }
 
 void load_close(struct loader *l)

@@ -26,6 +26,7 @@ struct loader {
 	struct store *s; /* its maps are used, its conf is frozen in */
 	u32 attachment; /* the interface's number and address, frozen in, too: see load_for */
 	u8 mac[6];
+	bool no_tx; /* what XDP in the driver sends back would end the kernel: no cookies there */
 	struct synwave_bpf *skel[PROG_COUNT];
 };
 
@@ -36,7 +37,7 @@ void load_forget(void);
 bool load_cookies(void); /* the kernel has the helpers that SYN cookies need */
 int load_maps(struct store *s); /* creates the maps by s->info.conf, unpinned, into s->fd */
 /* What is loaded from here on is for this interface alone. */
-void load_for(struct loader *l, u32 attachment, const u8 mac[6]);
+void load_for(struct loader *l, u32 attachment, const u8 mac[6], bool no_tx);
 int load_program(struct loader *l, enum program p); /* its fd, which the loader keeps; or -errno */
 void load_close(struct loader *l);
 

@@ -18,6 +18,7 @@ void test_names(void);
 void test_keys(void);
 void test_walk(void);
 void test_realtime(void);
+void test_nic(void);
 void test_top(void);
 void test_json(void);
 void test_trust(void);
@@ -147,5 +148,6 @@ int main(void)
 	test_keys();
 	test_walk();
 	test_realtime();
+	test_nic();
 	return tap_end("unit");
 }

@@ -256,12 +256,16 @@ load-live: root all $(LOAD) ## N (1,000,000) connections at once, and what askin
 soak: root all $(LOAD) ## MINUTES (60) of mixed traffic, each second next to the kernel's sockets (root)
 	@tests/load/run soak $(MINUTES)
 
-.PHONY: unit prog input random e2e verifier deploy bench bench-read bench-peers bench-flood vm matrix
+.PHONY: unit prog input random e2e verifier deploy bench bench-read bench-peers bench-flood vm matrix nic
 VM_TESTS := $(addprefix $(B)/test/,unit-plain prog verifier)
 vm: root all $(VM_TESTS) $(LOAD) ## the suites on a Debian kernel in a virtual machine: KERNEL=bookworm, trixie, sid; VM=all: all, VM=NAMES: these e2e tests (root)
 	@KERNEL=$(KERNEL) tests/vm/run.sh $(VM)
 matrix: root ## Debian 12, 13, sid and their kernels: built there, the suites; writes docs/compatibility.md; CELLS=SUITE, SUITE/KERNEL (root; debootstrap; an hour)
 	@tests/matrix.py $(CELLS)
+$(B)/synflood: tests/e2e/synflood.c
+	$(CC) -O2 $(WARN) -o $@ $<
+nic: root all $(B)/synflood ## real network drivers, between two virtual machines: NIC=NAMES of tests/nic/nics, KERNEL=trixie-full; docs/compatibility.md (root; half an hour)
+	@KERNEL=$(KERNEL) tests/nic/run.sh $(NIC)
 verifier: root $(B)/test/verifier ## what each program costs this kernel's verifier (root)
 	@$(B)/test/verifier
 bench: root $(B)/test/bench ## what a packet costs, next to references and to what was recorded; ROWS=PART of names, AGAINST=COMMIT, RECORD=1 or add (root)

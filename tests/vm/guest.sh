@@ -59,6 +59,10 @@ all)
 	suite "prog: the same frames through the kernel's programs" build/test/prog
 	suite "e2e: namespaces, real clients and servers" tests/e2e/run -v
 	;;
+nic:*)
+	read -ra script <<< "tests/nic/${VM_TESTS#nic:}"
+	E2E_SLOW=4 suite "nic: ${VM_TESTS#nic:}" "${script[@]}" # no more than what an emulation needs: half-open connections end after a minute
+	;;
 "")
 	suite "verifier: what the programs cost it" build/test/verifier
 	suite "prog: the same frames through the kernel's programs" prog_on_one_cpu

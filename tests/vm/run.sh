@@ -3,6 +3,7 @@
 # run.sh [all | TEST...]: the suites on a Debian kernel in a virtual machine; TESTs are names of e2e tests. KERNEL is a suite: bookworm (6.1, the
 # default), trixie, sid; or SUITE-full, with every driver. The machine's root is this machine's, read-only, under an overlay in memory: the same
 # programs, libraries, tests. APPEND is put on the kernel's command line. ROOT is another userland for it, with this project built in TREE there.
+# For tests/nic: VM_CPUS, VM_ARGS of QEMU.
 # Nothing is left on this machine but the kernel below build/, not even after SIGKILL.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -72,9 +73,10 @@ done
 
 # tsc: what this emulator shows as such runs evenly; the kernel's doubts would make every look at the clock slow
 echo "booting $version (${ACCEL:-tcg})"
-qemu-system-x86_64 -accel "${ACCEL:-tcg}" -cpu max,la57=off -smp 2 -m 2048 -nodefaults -display none -serial stdio -no-reboot \
+read -ra more <<< "${VM_ARGS:-}"
+"${QEMU:-qemu-system-x86_64}" -accel "${ACCEL:-tcg}" -cpu max,la57=off -smp "${VM_CPUS:-2}" -m 2048 -nodefaults -display none -serial stdio -no-reboot \
 	-object memory-backend-memfd,id=memory,size=2G,share=on -numa node,memdev=memory \
-	-chardev socket,id=share,path="$socket" -device vhost-user-fs-pci,chardev=share,tag=host \
+	-chardev socket,id=share,path="$socket" -device vhost-user-fs-pci,chardev=share,tag=host "${more[@]}" \
 	-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable \
 VM_DIR=\"$TREE\" VM_TESTS=\"$*\" MODEL_RUNS=${MODEL_RUNS:-} ${APPEND:-}" < /dev/null 2>&1 | sed -un 's/\r//g; s/^[^=]*== /== /; /^== /,/^vm: /p' | tee "$work/log"
 grep -Eq '^vm: [0-9]+ passed, 0 failed' "$work/log"

@@ -337,8 +337,9 @@ def devices_ipvlan_l3s():
 
 @scenario(mode=MODE_NAMES)
 def devices_bond_slaves(mode):
-    """Both devices of a bond see what it does; not by XDP as long as it has a program itself."""
-    d = lay(DEVICES["bond balance-rr"])
+    """Both devices of a bond see what it does; not by XDP as long as it has a program itself. (With balance-rr a SYN that
+    is sent again by the other device is the same SYN, seen twice.)"""
+    d = lay(DEVICES["bond active-backup"])
     sw = Synwave()
     sw.attach("eth0", "eth1", mode=mode)
     exact(sw, d, 1000)

@@ -162,6 +162,12 @@ $(B)/test/unit-plain: $(wildcard tests/unit/*.c) $(TEST_SHARED) $(TOP_MODEL) $(T
 	$(CC) -O2 $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests -Itests/unit \
 		-o $@ $(filter %.c,$^) -lyaml -lyajl -lbpf -lz -lm
 
+# where there is a compiler, tests/e2e/run makes these itself
+$(B)/synflood: tests/e2e/synflood.c
+	$(CC) -O2 $(WARN) -o $@ $<
+$(B)/older.so: tests/e2e/older.c
+	$(CC) -O2 $(WARN) -shared -fPIC -o $@ $<
+
 $(B)/test/verifier: $(B)/absent.c tests/verifier.c tests/unit/tap.h user/conf.c user/conf.h user/skeleton.h $(CORE) $(SKEL)
 	@mkdir -p $(@D)
 	$(CC) -O2 -g $(WARN) -std=gnu11 -fno-strict-aliasing -D_GNU_SOURCE -Iinclude -Iuser -Itests/unit -I$(B) \

@@ -3,7 +3,8 @@
 """matrix.py [CELL...]: the suites on Debian's releases and their kernels; what came of it goes into docs/compatibility.md.
 
 A cell is a userland (bookworm, trixie, sid: built and tested there, on this machine's kernel), or USERLAND/KERNEL (a
-virtual machine with that userland and that release's kernel). Without CELL: all. Results are kept below build/matrix, so
+virtual machine with that userland and that release's kernel). USERLAND-arm64 is built by the cross compiler, its unit
+tests are run by an emulator. Without CELL: all. Results are kept below build/matrix, so
 that cells may be run one by one; the table has the last one of each.
 """
 import datetime
@@ -17,8 +18,10 @@ TREE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KEPT = f"{TREE}/build/matrix"
 PAGE = f"{TREE}/docs/compatibility.md"
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian sid"}
-USERLANDS = tuple(RELEASES)
-KERNELS = tuple(f"{u}/{k}" for k in RELEASES for u in RELEASES)
+FOREIGN = {"bookworm-arm64": "Debian 12, arm64", "trixie-arm64": "Debian 13, arm64"}
+NAMES = RELEASES | FOREIGN
+USERLANDS = tuple(NAMES)
+KERNELS = (*(f"{u}/{k}" for k in RELEASES for u in RELEASES), "bookworm-arm64/bookworm", "bookworm-arm64/trixie-16k")
 SUITES = ("unit", "prog", "verifier", "e2e")
 TOOLS = {"gcc": "gcc", "clang": "clang", "libbpf-dev": "libbpf", "libxdp-dev": "libxdp"}
 
@@ -39,9 +42,11 @@ sum "userland: "
 def command(cell):
     """What plays a cell, and with which environment."""
     userland, _, kernel = cell.partition("/")
+    release, _, arch = userland.partition("-")
     if not kernel:
-        return ["tests/userland.sh", userland, "bash", "-c", BUILD], {}
-    return ["tests/vm/run.sh"], {"KERNEL": kernel, "ROOT": f"{TREE}/build/userlands/{userland}", "TREE": "/synwave"}
+        return ["tests/foreign.sh", release, arch] if arch else ["tests/userland.sh", userland, "bash", "-c", BUILD], {}
+    return ["tests/vm/run.sh"], {"KERNEL": kernel, "ROOT": f"{TREE}/build/userlands/{userland}", "TREE": "/synwave",
+                                 "ARCH": arch or "amd64"}
 
 
 def play(cell):
@@ -93,12 +98,12 @@ def table(results):
     out = ["| userland | " + " | ".join(TOOLS.values()) + " | unit | prog | verifier | all | run on |", "|---" * 9 + "|"]
     for cell in USERLANDS:
         if got := results.get(cell):
-            out.append(f"| {RELEASES[cell]} | " + " | ".join(got["versions"].get(t, "") for t in TOOLS) + " | "
+            out.append(f"| {NAMES[cell]} | " + " | ".join(got["versions"].get(t, "") for t in TOOLS) + " | "
                        + " | ".join(verdict(got, s) for s in SUITES[:3]) + f" | {whole(got)} | {got['date']}, {got['kernel']} |")
     out += ["", "| kernel | userland | " + " | ".join(SUITES[1:]) + " | all | date |", "|---" * 7 + "|"]
     for cell in KERNELS:
         if got := results.get(cell):
-            out.append(f"| {got['kernel']} | {RELEASES[cell.split('/')[0]]} | " + " | ".join(verdict(got, s) for s in SUITES[1:])
+            out.append(f"| {got['kernel']} | {NAMES[cell.split('/')[0]]} | " + " | ".join(verdict(got, s) for s in SUITES[1:])
                        + f" | {whole(got)} | {got['date']} |")
     return "\n".join(out)
 

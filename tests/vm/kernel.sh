@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# kernel.sh SUITE[-full] [ARCHITECTURE]: the directory of a Debian suite's kernel for clouds, or its full one with all drivers. Fetched once,
-# below build/: nothing is installed.
+# kernel.sh SUITE[-full|-16k] [ARCHITECTURE]: the directory of a Debian suite's kernel for clouds, or its full one with all drivers, or that
+# with pages of 16 KB. Fetched once, below build/: nothing is installed.
 set -eu
 cd "$(dirname "$0")/../.."
-suite=${1%-full} arch=${2:-$(dpkg --print-architecture)}
+suite=${1%-*} arch=${2:-$(dpkg --print-architecture)}
 kernel=$PWD/build/kernels/$1-$arch
 case $1 in
 *-full) meta=linux-image-$arch ;;
+*-16k) meta=linux-image-$arch-16k ;;
 *) meta=linux-image-cloud-$arch ;;
 esac
 needs() { tests/apt.sh "$suite" "$arch" apt-cache depends "$1" | awk '$1 ~ /Depends:/ { print $2 }'; }

@@ -1,13 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # run.sh [all | TEST...]: the suites on a Debian kernel in a virtual machine; TESTs are names of e2e tests. KERNEL is a suite: bookworm (6.1, the
-# default), trixie, sid; or SUITE-full, with every driver. The machine's root is this machine's, read-only, under an overlay in memory: the same
-# programs, libraries, tests. APPEND is put on the kernel's command line. ROOT is another userland for it, with this project built in TREE there.
+# default), trixie, sid; or SUITE-full, with every driver, SUITE-16k, with pages of 16 KB. The machine's root is this machine's, read-only, under an
+# overlay in memory: the same programs, libraries, tests. APPEND is put on the kernel's command line. ROOT is another userland for it, with this
+# project built in TREE there; ARCH, amd64 or arm64, that userland's.
 # For tests/nic: VM_CPUS, VM_ARGS of QEMU.
 # Nothing is left on this machine but the kernel below build/, not even after SIGKILL.
 set -eu
 cd "$(dirname "$0")/../.."
-KERNEL=${KERNEL:-bookworm} ROOT=${ROOT:-/} TREE=${TREE:-$PWD}
+KERNEL=${KERNEL:-bookworm} ROOT=${ROOT:-/} TREE=${TREE:-$PWD} ARCH=${ARCH:-amd64}
+# tsc: what this emulator shows as such runs evenly; the kernel's doubts would make every look at the clock slow
+case $ARCH in
+amd64) emulator=("${QEMU:-qemu-system-x86_64}" -cpu "max,la57=off") console="ttyS0 mitigations=off tsc=reliable" ;;
+arm64) emulator=(qemu-system-aarch64 -machine virt -cpu "max,pauth-impdef=on") console=ttyAMA0 ;;
+*) echo "run.sh: ARCH=$ARCH: amd64 or arm64" >&2 && exit 2 ;;
+esac
 for virtiofsd in /usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd; do # Debian 13's, 12's
 	[ ! -x "$virtiofsd" ] || break
 done
@@ -19,12 +26,12 @@ skip() {
 }
 
 if [ -z "${VM_INSIDE:-}" ]; then
-	[ "$(uname -m)" = x86_64 ] || skip "Debian's kernel is fetched for x86_64 alone"
-	for tool in qemu-system-x86_64 busybox cpio xz "$virtiofsd"; do
-		command -v "$tool" > /dev/null || skip "no $tool: sudo make deps"
+	[ "$(uname -m)" = x86_64 ] || [ "$ROOT" != / ] || skip "Debian's kernel is fetched for x86_64 alone"
+	for tool in "${emulator[0]}" busybox cpio xz "$virtiofsd"; do
+		command -v "$tool" > /dev/null || skip "no $tool: sudo make deps; for arm64, apt-get install qemu-system-arm"
 	done
 	[ "$(id -u)" = 0 ] || { echo "tests/vm/run.sh: needs root, to share this machine's files: run it with sudo" >&2; exit 1; }
-	kernel=$(tests/vm/kernel.sh "$KERNEL") || skip "its kernel cannot be fetched: see above"
+	kernel=$(tests/vm/kernel.sh "$KERNEL" "$ARCH") || skip "its kernel cannot be fetched: see above"
 	KERNEL=$kernel VM_INSIDE=1 setpriv --pdeathsig KILL timeout --kill-after=5 "${VM_SECONDS:-3600}" \
 		setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child=KILL --mount-proc "$0" "$@" &
 	trap 'kill -KILL $! 2> /dev/null; wait; exit 130' INT TERM HUP
@@ -71,12 +78,11 @@ for _ in $(seq 200); do
 done
 [ -S "$socket" ] || skip "virtiofsd cannot share this machine's files: $(tail -1 "$work/virtiofsd.log")"
 
-# tsc: what this emulator shows as such runs evenly; the kernel's doubts would make every look at the clock slow
 echo "booting $version (${ACCEL:-tcg})"
 read -ra more <<< "${VM_ARGS:-}"
-"${QEMU:-qemu-system-x86_64}" -accel "${ACCEL:-tcg}" -cpu max,la57=off -smp "${VM_CPUS:-2}" -m 2048 -nodefaults -display none -serial stdio -no-reboot \
+"${emulator[@]}" -accel "${ACCEL:-tcg}" -smp "${VM_CPUS:-2}" -m 2048 -nodefaults -display none -serial stdio -no-reboot \
 	-object memory-backend-memfd,id=memory,size=2G,share=on -numa node,memdev=memory \
 	-chardev socket,id=share,path="$socket" -device vhost-user-fs-pci,chardev=share,tag=host "${more[@]}" \
-	-kernel "$image" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable \
+	-kernel "$image" -initrd "$work/initrd" -append "console=$console quiet panic=-1 \
 VM_DIR=\"$TREE\" VM_TESTS=\"$*\" MODEL_RUNS=${MODEL_RUNS:-} ${APPEND:-}" < /dev/null 2>&1 | sed -un 's/\r//g; s/^[^=]*== /== /; /^== /,/^vm: /p' | tee "$work/log"
 grep -Eq '^vm: [0-9]+ passed, 0 failed' "$work/log"

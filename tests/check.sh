@@ -5,8 +5,10 @@ cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=/dev/null
 . tests/suites.sh
 
-# the emulated machine is slow, on one CPU: beside all others
-beside "vm: Debian's own kernel" env VM_SECONDS=900 tests/vm/run.sh
+# an emulated machine is slow, on one CPU: beside all others
+for kernel in bookworm trixie; do
+	beside "vm: the kernel of $kernel" env VM_SECONDS=900 KERNEL=$kernel tests/vm/run.sh
+done
 suite "unit: the shared core, natively" build/test/unit
 for target in parse table replay guard words; do
 	suite "fuzz: corpus of $target" "build/fuzz/$target-corpus" "tests/fuzz/corpus/$target"

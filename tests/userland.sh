@@ -24,12 +24,7 @@ if [ -z "${IN_USERLAND:-}" ]; then
 		mkdir "$to/synwave"
 		mv -nT "$to" "$root"
 	fi
-	find "$root/synwave" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
-	# with its history: the version's date comes from it
-	{
-		git ls-files -z --cached --others --exclude-standard
-		find "$(git rev-parse --git-common-dir)" -type f -print0 2> /dev/null | grep -z '^\.git/' || true
-	} | tar -c --null --ignore-failed-read -T - 2> /dev/null | tar -x --no-same-owner -C "$root/synwave"
+	python3 tests/copy.py "$root/synwave"
 	IN_USERLAND=1 exec unshare --mount --pid --fork --kill-child=KILL "$0" "$suite" "$@"
 fi
 

@@ -40,10 +40,10 @@ Scenario = namedtuple("Scenario", "name run limit alone restore chosen")
 SCENARIOS = []
 
 
-def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None, paired=False):
+def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None, paired=False, elsewhere=False):
     """Registers a function once for each mode and family; paired: the first mode with the first family, and so on. Chosen
-    for `make check` are tc and one of the XDP modes, of a grid each with one family: which, a function's name decides. limit:
-    seconds. alone: nothing may run beside it. restore: called outside its namespaces when all its processes are gone,
+    for `make check` are tc and one of the XDP modes, of a grid each with one family: which, a function's name decides; not what
+    runs elsewhere: in a virtual machine, whose kernel has such devices. limit: seconds. alone: nothing may run beside it. restore: called outside its namespaces when all its processes are gone,
     however they ended; for what it changes of the machine."""
 
     def add(function):
@@ -53,7 +53,7 @@ def scenario(mode=(None,), family=(None,), limit=60, alone=False, restore=None, 
             given = ([m] if m else []) + ([f] if f else [])
             words = [function.__name__] + ([m] if m else []) + ([f.name] if f else [])
             one_family = paired or len(mode) == 1 or family[((m == "tc") + (turn >> 1)) % len(family)] == f
-            chosen = one_family and m != left_out
+            chosen = one_family and m != left_out and not elsewhere
             able = IPV6 or not f or f.name != "ipv6"
             SCENARIOS.append(Scenario(" ".join(words), lambda g=given, a=able: function(*g) if a else skip(NO_IPV6), limit,
                                       alone, restore, chosen))

@@ -231,7 +231,7 @@ def exact(sw, d, port):
     sw.expect(teardowns__completed=7 * n)
 
 
-@scenario(mode=list(DEVICES), limit=100)
+@scenario(mode=list(DEVICES), limit=100, elsewhere=True)
 def devices(name):
     """The same connections in every mode that the device has; native where its driver has none is refused."""
     d = lay(DEVICES[name])
@@ -297,19 +297,19 @@ def upper_xdp(d, upper, mode):
     nothing_left(sw)
 
 
-@scenario(mode=["native", "generic"])
+@scenario(mode=["native", "generic"], elsewhere=True)
 def devices_upper_xdp(mode):
     d = lay(DEVICES["bridge"])
     upper_xdp(d, "dev0", mode)
 
 
-@scenario(mode=["native", "generic"])
+@scenario(mode=["native", "generic"], elsewhere=True)
 def devices_vrf_xdp(mode):
     d = lay(DEVICES["vrf slave"])
     upper_xdp(d, "red", mode)
 
 
-@scenario()
+@scenario(elsewhere=True)
 def devices_vrf_master():
     """No frame passes its hooks: refused, alone and next to others, and what lies beneath is named."""
     lay(DEVICES["vrf slave"])
@@ -321,7 +321,7 @@ def devices_vrf_master():
     nothing_left(sw)
 
 
-@scenario()
+@scenario(elsewhere=True)
 def devices_ipvlan_l3s():
     """The same: what it receives changes its device behind all hooks."""
     pair()
@@ -335,7 +335,7 @@ def devices_ipvlan_l3s():
     nothing_left(sw)
 
 
-@scenario(mode=MODE_NAMES)
+@scenario(mode=MODE_NAMES, elsewhere=True)
 def devices_bond_slaves(mode):
     """Both devices of a bond see what it does; not by XDP as long as it has a program itself. (With balance-rr a SYN that
     is sent again by the other device is the same SYN, seen twice.)"""
@@ -352,7 +352,7 @@ def devices_bond_slaves(mode):
     nothing_left(sw)
 
 
-@scenario()
+@scenario(elsewhere=True)
 def devices_bond_without():
     """A bond has native XDP in some of its modes, and if none of its devices has its own."""
     d = lay(DEVICES["bond active-backup"])

@@ -36,9 +36,10 @@ ip link set lo up
 # What it takes here, ten times as long as on the machine itself, is no failure; libxdp's dispatcher must run.
 export E2E_SLOW=8 E2E_DISPATCHER=1
 # Most of what this kernel alone can show: xdp-filter loaded first and second, one in either mode; clsact; real programs;
-# cookies; rings, which depend on the size of a page. VM=all has the rest.
+# cookies; rings, which depend on the size of a page; devices that kernels for clouds have. VM=all has the rest.
 FEW=("chain_filter_first native ours" "chain_filter_second generic theirs" chain_three "programs native ipv4"
-	"chain_cookies native ipv4" "guard_cookies tc ipv4" "other_clsact tc" trace_lost)
+	"chain_cookies native ipv4" "guard_cookies tc ipv4" "other_clsact tc" trace_lost devices_vrf_master
+	"devices vlan")
 # The test in which two CPUs meet at every step asks how many there are: as an emulation, on CPUs that others use as
 # well, its million meetings take an hour.
 prog_on_one_cpu() {

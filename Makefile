@@ -268,8 +268,6 @@ vm: root all $(VM_TESTS) $(LOAD) ## the suites on a Debian kernel in a virtual m
 	@KERNEL=$(KERNEL) tests/vm/run.sh $(VM)
 matrix: root ## Debian 12, 13, sid and their kernels: built there, the suites; writes docs/compatibility.md; CELLS=SUITE, SUITE/KERNEL (root; debootstrap; an hour)
 	@tests/matrix.py $(CELLS)
-$(B)/synflood: tests/e2e/synflood.c
-	$(CC) -O2 $(WARN) -o $@ $<
 nic: root all $(B)/synflood ## real network drivers, between two virtual machines: NIC=NAMES of tests/nic/nics, KERNEL=trixie-full; docs/compatibility.md (root; half an hour)
 	@KERNEL=$(KERNEL) tests/nic/run.sh $(NIC)
 verifier: root $(B)/test/verifier ## what each program costs this kernel's verifier (root)

@@ -74,8 +74,8 @@ int hook_refused(struct hook *h, u32 mode, int fd, int err)
 	if (mode == SW_HOOK_XDP_NATIVE && nic_judge(&h->nic, NIC_REFUSES, say))
 		return store_fail(&h->in->s, err, "%s: %.400s: use --mode generic or tc", h->name, say);
 	if (err == -EOPNOTSUPP && mode == SW_HOOK_XDP_NATIVE && !said)
-		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP%s: use --mode generic or tc", h->name,
-				  h->nic.driver, h->nic.mtu > 1500 ? ", or none for an MTU above 1500" : "");
+		return store_fail(&h->in->s, err, "%s: driver %s has no native XDP%s: use --mode generic or tc",
+				  h->name, h->nic.driver, h->nic.mtu > 1500 ? ", or none for an MTU above 1500" : "");
 	snprintf(large, sizeof(large), " (MTU %u too large for it, or LRO?)", h->nic.mtu);
 	return store_fail(&h->in->s, err, "%s: %s XDP refused (driver %s): %s%s", h->name, word, h->nic.driver,
 			  said ?: strerror(-err),

@@ -63,7 +63,7 @@ class Far:
         for number in range(count):
             echo = struct.pack("!BBHHH", 8, 0, 0, IDENT, number) + bytes(size)
             s.send(echo[:2] + struct.pack("!H", checksum(echo)) + echo[4:])
-            while number not in answered and hear(0.05):
+            while number not in answered and hear(0.25):
                 pass
         while len(answered) < count and hear(3):
             pass

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# build.sh BUILD VERSION OUT: OUT/synwave_VERSION_ARCHITECTURE.deb of what `make install` installs, the architecture being that which $CC
-# compiles for. Run by `make deb`.
+# build.sh BUILD VERSION [OUT]: OUT/synwave_VERSION_ARCHITECTURE.deb (OUT: BUILD) of what `make install` installs, the architecture being that
+# which $CC (gcc) compiles for. Run by `make deb`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-version=$2 root=$1/deb from=deploy/debian
+version=$2 root=$1/deb out=${3:-$1} CC=${CC:-gcc} from=deploy/debian
 case $("$CC" -dumpmachine) in
 x86_64-*) arch=amd64 ;;
 aarch64-*) arch=arm64 ;;
@@ -26,8 +26,10 @@ install -D -m 644 docs/metrics.md "$doc/metrics.md"
 	cat $from/copyright
 	sed 's/^$/./; s/^/ /' LICENSES/BSD-2-Clause.txt
 } > "$doc/copyright"
-printf 'synwave (%s) bookworm; urgency=medium\n\n  * Built from the sources of this version.\n\n -- %s  %s\n' \
-	"$version" "$maintainer" "$(date -uRd "@$SOURCE_DATE_EPOCH")" | gzip -9n > "$doc/changelog.gz"
+# shellcheck source=/dev/null
+suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-unstable}")
+printf 'synwave (%s) %s; urgency=medium\n\n  * Built from the sources of this version.\n\n -- %s  %s\n' \
+	"$version" "$suite" "$maintainer" "$(date -uRd "@$SOURCE_DATE_EPOCH")" | gzip -9n > "$doc/changelog.gz"
 install -D -m 644 $from/lintian-overrides "$root/usr/share/lintian/overrides/synwave"
 
 mkdir "$root/DEBIAN"
@@ -39,4 +41,4 @@ install -m 755 -t "$root/DEBIAN" $from/postinst $from/prerm $from/postrm
 glibc=$("$($CC -print-prog-name=objdump)" -T "$root/usr/sbin/synwave" | grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -V | tail -1)
 sed "s/@VERSION@/$version/; s/@ARCHITECTURE@/$arch/; s/@MAINTAINER@/$maintainer/; s/@GLIBC@/$glibc/
 	s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" $from/control > "$root/DEBIAN/control"
-dpkg-deb --root-owner-group -Zxz --build "$root" "$3/synwave_${version}_$arch.deb"
+dpkg-deb --root-owner-group -Zxz --build "$root" "$out/synwave_${version}_$arch.deb"

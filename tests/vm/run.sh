@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# run.sh [all | few | TEST...]: the suites on a Debian kernel in a virtual machine; TESTs are names of e2e tests. KERNEL is a suite: bookworm (6.1, the
+# run.sh [all | few | newer | TEST...]: the suites on a Debian kernel in a virtual machine; TESTs are names of e2e tests. KERNEL is a suite: bookworm (6.1, the
 # default), trixie, sid; or SUITE-full, with every driver, SUITE-16k, with pages of 16 KB. The machine's root is this machine's, read-only, under an
 # overlay in memory: the same programs, libraries, tests. APPEND is put on the kernel's command line. ROOT is another userland for it, with this
 # project built in TREE there; ARCH, amd64 or arm64, that userland's.
